@@ -1,0 +1,69 @@
+// Image data sets as the engine sees them: decoded once into a packed cache, checksummed, memory-mapped and shared by
+// the ranks of a node. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace expunge::data {
+
+enum class Side { kTrain, kTest };
+
+// Known without opening files, except for generic folders, where `sizes` and `classes` come from the scan (0 until then).
+struct Info {
+  std::string name, title, source, licence, files;   // files: what the reader expects under its root, for messages
+  std::string task = "classification";
+  std::int64_t classes = 0, channels = 0, height = 0, width = 0, train_size = 0, test_size = 0;
+  std::vector<double> mean, deviation;               // per channel, of pixels scaled to [0, 1]
+  std::string deletion_list;                         // name of the published list in data/deletion_lists, or ""
+};
+
+// Decoded samples of one side, as a reader delivers them: pixels [n, C, H, W] and labels [n].
+struct Raw {
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::int64_t> labels;
+};
+
+// A reader: one file in data/readers. `read` decodes one side from `root` (DataError 65/66 with the file's name).
+struct Reader {
+  Info info;
+  std::vector<std::string> folders;   // where it may lie under a data root, e.g. {"cifar10/cifar-10-batches-bin", "cifar-10-batches-bin"}
+  std::function<bool(const std::filesystem::path& root)> present;
+  std::function<Raw(const std::filesystem::path& root, Side side, Info& info)> read;
+};
+const std::vector<const Reader*>& readers();   // sorted by name
+const Reader* find_reader(const std::string& name);
+std::vector<std::string> reader_names();
+struct RegisterReader {
+  explicit RegisterReader(Reader reader);
+};
+
+// An opened data set. Sample ids are positions in the reader's order.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual const Info& info() const = 0;
+  virtual std::int64_t size(Side side) const = 0;
+  virtual const std::uint8_t* pixels(Side side, std::int64_t id) const = 0;   // [C, H, W]
+  virtual std::int64_t label(Side side, std::int64_t id) const = 0;
+  virtual const std::string& checksum() const = 0;   // XXH3-128 of pixels and labels of both sides
+};
+
+// Roots searched, in order: `path` of the job's [dataset.NAME] (may be empty), $EXPUNGE_DATA_ROOT (colon-separated),
+// the download folder of `expunge data fetch`, the distribution's folders, the project's data/ folder.
+std::vector<std::filesystem::path> data_roots();
+std::filesystem::path cache_folder();   // $EXPUNGE_CACHE, else $XDG_CACHE_HOME/expunge, else ~/.cache/expunge
+
+// Opens `name`, packing it first where the cache lacks it (one process packs, others use its file).
+// `options`: the job's [dataset.NAME] keys (path, reader = "image_folder", size ...). DataError 66 names every place looked at.
+std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::json& options = {});
+
+// True when the files are there; else `where` says what was looked for. Decodes nothing.
+bool available(const std::string& name, const nlohmann::json& options, std::string& where);
+
+}  // namespace expunge::data

@@ -1,0 +1,46 @@
+// What a model family declares without LibTorch: its registered sizes, its config.json, its parameters and FLOPs.
+// A family is one file in models/, compiled twice like a method (see methods/method.hpp).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace expunge::models {
+
+// What a model is told about its input and output.
+struct InputShape {
+  std::int64_t channels = 3, height = 32, width = 32, classes = 10;
+};
+
+// Matrix-multiplication and convolution FLOPs of one sample (a multiply-add is 2), all parameters trainable.
+// Everything else counts 0. backward lacks the input gradient of the first layer.
+struct Cost {
+  double forward = 0, backward = 0;
+};
+
+struct Descriptor {
+  std::string family;               // file name: "resnet", "resnet_cifar", "vit"
+  std::string model_type;           // config.json: "resnet", "expunge_resnet_cifar", "vit"
+  std::string summary, source;
+  std::vector<std::string> names;   // registered sizes: "resnet18" ...
+  // config.json (Hugging Face layout) of a registered size for this input.
+  std::function<nlohmann::json(const std::string& name, const InputShape&)> config;
+  // From a config.json: trainable parameters, float buffers (BatchNorm statistics), cost for an input of h x w.
+  std::function<std::int64_t(const nlohmann::json& config)> parameters;
+  std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
+  bool has_batch_norm = false;
+};
+
+const std::vector<const Descriptor*>& descriptors();                 // sorted by family
+const Descriptor* find_descriptor(const std::string& name);          // by registered size, e.g. "resnet8"
+const Descriptor* find_by_model_type(const std::string& model_type);  // by config.json
+std::vector<std::string> model_names();
+
+struct RegisterDescriptor {
+  explicit RegisterDescriptor(Descriptor descriptor);
+};
+
+}  // namespace expunge::models

@@ -1,0 +1,70 @@
+// The engine's view of a model: a torch module whose state_dict has the Hugging Face names of its family.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/rng.hpp"
+#include "tensor/torch.hpp"
+
+namespace expunge::models {
+
+// Named tensors. Inputs: "pixel_values" [n, C, H, W] float. Outputs: "logits" [n, classes] and the family's named features.
+using Tensors = std::map<std::string, torch::Tensor>;
+
+class BatchNorm;
+
+class Model : public torch::nn::Module {
+ public:
+  virtual Tensors forward(const Tensors& inputs) = 0;
+  // Fresh values for every parameter and buffer, with the family's training-time initialiser. Element j of tensor `name` is a
+  // function of (rng, name, j) alone.
+  virtual void initialize(const Rng& rng) = 0;
+
+  const nlohmann::json& config() const { return config_; }
+  // In the order of registration; empty for models without BatchNorm.
+  const std::vector<BatchNorm*>& batch_norms() const { return batch_norms_; }
+
+ protected:
+  explicit Model(nlohmann::json config) : config_(std::move(config)) {}
+  void adopt_batch_norms();   // fills batch_norms_ from the module tree; call last in the constructor
+  nlohmann::json config_;
+  std::vector<BatchNorm*> batch_norms_;
+};
+
+// BatchNorm over [n, C, ...] with Hugging Face's buffer names. It never updates its running statistics in forward: the engine
+// does, once a step, from the statistics that the grains leave in `batch_mean`/`batch_var` (design: grains).
+class BatchNorm : public torch::nn::Module {
+ public:
+  BatchNorm(std::int64_t channels, double eps, double momentum);
+  // Grain statistics when is_training() and not frozen, else running statistics. One value per channel: running statistics.
+  torch::Tensor forward(const torch::Tensor& x);
+
+  torch::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+  // Scratch that receives the grain's mean and unbiased variance ([C], float). The owner must zero it before each forward;
+  // undefined tensors mean: do not record.
+  torch::Tensor batch_mean, batch_var;
+  bool frozen = false;
+  double eps, momentum;
+};
+
+// Builds an uninitialised model from its config.json. ConfigError names the unknown model_type.
+std::shared_ptr<Model> build(const nlohmann::json& config);
+
+using Builder = std::shared_ptr<Model> (*)(const nlohmann::json& config);
+struct RegisterBuilder {
+  RegisterBuilder(std::string model_type, Builder builder);
+};
+
+// Hugging Face folder: config.json + model.safetensors. `load` checks names and shapes and throws DataError 65 naming every
+// missing, unexpected or misshapen tensor and DataError 66 when files are absent; another architecture's config.json is
+// DataError 65. `save` writes both files atomically, model.safetensors first.
+nlohmann::json read_config(const std::filesystem::path& folder);
+void load_weights(Model& model, const std::filesystem::path& folder);
+void save(const Model& model, const std::filesystem::path& folder, const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace expunge::models
