@@ -1,0 +1,28 @@
+// Per-sample scores that the metrics share. All of them are in ascending id order, whatever the order of
+// storage, so keyed draws and sums do not depend on it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "metrics/metric.hpp"
+
+namespace expunge::metrics {
+
+// Largest logit of a row, ties to the lowest class.
+std::int64_t argmax(const float* row, std::int64_t classes);
+
+// True when the split was gathered, is not empty and has finite logits only. InternalError when its arrays
+// disagree in size or a label is no class.
+bool usable(const Inputs& in, const std::string& split);
+
+// Positions in ascending id order.
+std::vector<std::int64_t> id_order(const Outputs& outputs);
+
+std::vector<double> gold_probability(const Outputs& outputs);  // p(label)
+std::vector<double> correctness(const Outputs& outputs);       // 1 where argmax is the label
+std::vector<double> entropy(const Outputs& outputs);           // -sum p ln p, nats
+std::vector<double> class_probability(const Outputs& outputs, std::int64_t which);  // p(which)
+
+}  // namespace expunge::metrics
