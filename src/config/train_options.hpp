@@ -15,7 +15,7 @@ struct OptimizerOptions {
   double weight_decay = 0;        // adamw: decoupled; adam, sgd: added to the gradient
   double momentum = 0;            // sgd
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  std::string decay = "matrices";  // which tensors decay: all | matrices (biases and norm layers exempt) | trainer (HF Trainer: BatchNorm weights decay)
+  std::string decay = "trainer";   // which tensors decay: all | matrices (biases and norms exempt) | trainer (HF Trainer: biases and LayerNorm exempt, BatchNorm not)
 };
 
 struct TrainOptions {

@@ -1,0 +1,58 @@
+// Single-label classification: cross-entropy on "logits" [n, K].
+#include "core/error.hpp"
+#include "tasks/task.hpp"
+
+namespace expunge::tasks {
+namespace {
+
+torch::Tensor log_probabilities(const models::Tensors& outputs, double temperature = 1) {
+  torch::Tensor z = outputs.at("logits").to(torch::kFloat);
+  if (temperature != 1) z = z / temperature;
+  return at::log_softmax(z, -1);
+}
+
+class Classification : public Task {
+ public:
+  explicit Classification(std::int64_t classes) : classes_(classes) {}
+  std::string name() const override { return "classification"; }
+
+  torch::Tensor loss(const models::Tensors& outputs, const torch::Tensor& targets) const override {
+    return -log_probabilities(outputs).gather(1, targets.unsqueeze(1)).squeeze(1);
+  }
+
+  torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student, double temperature) const override {
+    const torch::Tensor t = log_probabilities(teacher, temperature).detach(), s = log_probabilities(student, temperature);
+    return (t.exp() * (t - s)).sum(-1) * (temperature * temperature);
+  }
+
+  torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {
+    EXPUNGE_CHECK(classes_ >= 2, "relabelling needs two classes");
+    const auto k = static_cast<std::uint64_t>(classes_);
+    torch::Tensor labels = b.labels.to(torch::kCPU).clone();
+    const torch::Tensor forget = b.is_forget.to(torch::kCPU);
+    auto* y = labels.data_ptr<std::int64_t>();
+    for (std::int64_t i = 0; i < b.size(); ++i) {
+      if (forget.data_ptr<float>()[i] == 0) continue;
+      const auto id = static_cast<std::uint64_t>(b.ids[static_cast<std::size_t>(i)]);
+      if (mode == "plus_one") {
+        y[i] = (y[i] + 1) % classes_;
+      } else if (mode == "uniform_all") {
+        y[i] = static_cast<std::int64_t>(rng.below(k, id));
+      } else {
+        EXPUNGE_CHECK(mode == "uniform_other", "unknown label mode {}", mode);
+        const auto draw = static_cast<std::int64_t>(rng.below(k - 1, id));
+        y[i] = draw + (draw >= y[i]);
+      }
+    }
+    return labels.to(b.labels.device());
+  }
+
+ private:
+  std::int64_t classes_;
+};
+
+}  // namespace
+
+std::unique_ptr<Task> make_classification(std::int64_t classes) { return std::make_unique<Classification>(classes); }
+
+}  // namespace expunge::tasks
