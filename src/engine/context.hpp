@@ -1,7 +1,7 @@
 // What a method sees: streams, the student, teachers, and calls that run whole epochs. A method contains no MPI, I/O, device, seed
 // or resume code.
 //
-// Resume is a journal: every call of epoch(), accumulate(), once(), freeze() and random_teacher() is numbered. A checkpoint stores what
+// Resume is a journal: every call of epoch(), accumulate(), once() and freeze() is numbered. A checkpoint stores what
 // finished calls returned; on resume the method's program runs again, finished calls return what they returned, and the
 // interrupted call goes on at its step. A resumed run is bit-identical to an undisturbed one.
 //
@@ -50,17 +50,32 @@ struct EpochOptions {
 struct EpochResult {
   std::int64_t steps = 0;
   double loss = 0;                               // mean over steps of the signed objective
-  std::vector<double> terms;                     // mean over steps of each term's mean, in order of first appearance
 };
+
+// Passes through networks, in samples over all ranks; times the model's Cost they are FLOPs.
+struct Ledger {
+  double student_forward = 0, student_backward = 0, teacher_forward = 0;
+};
+
+// What a run leaves behind besides parameters.
+struct RunReport {
+  Ledger ledger;
+  std::int64_t steps = 0;                        // optimiser steps
+  double seconds = 0;                            // inside the method, checkpoints excluded, earlier incarnations included
+  double checkpoint_seconds = 0;
+  std::vector<double> history;                   // rows of kHistoryColumns, one per epoch() call
+};
+inline const std::vector<std::string> kHistoryColumns = {"call", "epoch", "steps", "objective", "gradient_norm", "lr", "forward_backward_samples"};
 
 // A frozen copy of the student (or another network of its architecture): eval mode, no gradient, running BatchNorm statistics.
 class Teacher {
  public:
   models::Tensors operator()(const Batch& b) const;
 
+  struct State;                                                  // engine/context_impl.hpp
+  explicit Teacher(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
  private:
-  friend class Context;
-  struct State;
   std::shared_ptr<State> state_;
 };
 
@@ -101,10 +116,11 @@ class Context {
   bool has_batch_norm() const;
   bool has_dropout() const;
   void log(const std::string& line) const;                      // rank 0, once per run
+  const RunReport& report() const;
+
+  struct Impl;                                                  // engine/context_impl.hpp
 
  private:
-  friend class RunState;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -25,6 +25,9 @@ class Model : public torch::nn::Module {
   // function of (rng, name, j) alone.
   virtual void initialize(const Rng& rng) = 0;
 
+  // True when training draws random numbers inside the network (dropout, DropPath).
+  virtual bool has_dropout() const { return false; }
+
   const nlohmann::json& config() const { return config_; }
   // In the order of registration; empty for models without BatchNorm.
   const std::vector<BatchNorm*>& batch_norms() const { return batch_norms_; }

@@ -1,0 +1,227 @@
+// One optimiser step over the ranks: plan -> grains -> tree. Every rank knows the whole plan; it runs the grains it owns.
+#include <ATen/autocast_mode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "engine/context_impl.hpp"
+
+namespace expunge {
+namespace {
+
+// What a grain reports beside its gradient, as doubles that every rank adds in grain order.
+enum Scalar { kObjective, kStudent, kBackward, kTeacher, kScalars };
+
+// Turns autocast to bf16 on for the device while it lives.
+class Autocast {
+ public:
+  Autocast(torch::Device device, bool enabled) : type_(device.type()), enabled_(enabled) {
+    if (!enabled_) return;
+    before_ = at::autocast::is_autocast_enabled(type_);
+    at::autocast::set_autocast_enabled(type_, true);
+    at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
+    at::autocast::increment_nesting();
+  }
+  ~Autocast() {
+    if (!enabled_) return;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(type_, before_);
+  }
+
+ private:
+  at::DeviceType type_;
+  bool enabled_, before_ = false;
+};
+
+// The samples of a step that a term is about.
+std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<std::uint8_t>& forget_member, Over over) {
+  if (over == Over::kAll) return static_cast<std::int64_t>(ids.size());
+  const auto forget = std::count_if(ids.begin(), ids.end(), [&](auto id) { return forget_member[static_cast<std::size_t>(id)] != 0; });
+  return over == Over::kForget ? forget : static_cast<std::int64_t>(ids.size()) - forget;
+}
+
+torch::Tensor masked_sum(const Term& term, const Batch& b) {
+  if (term.over == Over::kAll) return term.loss.sum();
+  const torch::Tensor wanted = term.over == Over::kForget ? b.is_forget > 0.5 : b.is_forget < 0.5;
+  return at::where(wanted, term.loss, torch::zeros_like(term.loss)).sum();
+}
+
+}  // namespace
+
+bool Context::Impl::call_over(const std::vector<Cursor>& cursors) const {
+  const Cursor& anchor = cursors.front();
+  const auto n = static_cast<std::int64_t>(anchor.source.ids->size());
+  return n == 0 || anchor.at.offset >= n;
+}
+
+StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
+  StepPlan plan;
+  std::vector<std::int64_t> sizes;
+  for (std::size_t s = 0; s < cursors.size(); ++s) {
+    Cursor& c = cursors[s];
+    const auto n = static_cast<std::int64_t>(c.source.ids->size());
+    if (s > 0 && n > 0 && c.at.offset >= n) c.at = {c.at.pass + 1, 0};   // cycled source: its next pass
+    if (n > 0 && c.ordered_pass != c.at.pass) {
+      c.order = pass_order(setup.seed, c.source.name, c.at.pass, n);
+      c.ordered_pass = c.at.pass;
+    }
+    const std::int64_t batch = c.source.batch > 0 ? c.source.batch : setup.train.batch;
+    const std::int64_t take = std::min(batch, n - c.at.offset);
+    std::vector<std::int64_t> ids;
+    for (std::int64_t i = 0; i < take; ++i)
+      ids.push_back((*c.source.ids)[static_cast<std::size_t>(c.order[static_cast<std::size_t>(c.at.offset + i)])]);
+    plan.passes.push_back(c.at.pass);
+    c.at.offset += take;
+    plan.samples += take;
+    sizes.push_back(take);
+    plan.ids.push_back(std::move(ids));
+  }
+  plan.grains = cut_grains(sizes, setup.grain);
+  return plan;
+}
+
+void Context::Impl::set_mode(BatchNormMode mode, bool training) {
+  if (mode == BatchNormMode::kDefault) mode = setup.train.bn == "frozen" ? BatchNormMode::kFrozen : BatchNormMode::kTrain;
+  setup.model->train(training);
+  for (models::BatchNorm* bn : setup.model->batch_norms()) bn->frozen = mode == BatchNormMode::kFrozen || !training;
+}
+
+torch::Tensor Context::Impl::leaf_tensor(float* buffer) {
+  auto& t = leaves[buffer];
+  if (!t.defined())
+    t = at::from_blob(buffer, {leaf_size}, torch::TensorOptions().dtype(torch::kFloat).device(setup.device));
+  return t;
+}
+
+void Context::Impl::bind_leaf(const torch::Tensor& leaf, bool record_statistics) {
+  setup.parameters->bind_gradients(leaf.narrow(0, 0, gradient_size));
+  std::int64_t at = gradient_size;
+  for (models::BatchNorm* bn : setup.model->batch_norms()) {
+    const std::int64_t channels = bn->running_mean.numel();
+    bn->batch_mean = record_statistics ? leaf.narrow(0, at, channels) : torch::Tensor();
+    bn->batch_var = record_statistics ? leaf.narrow(0, at + channels, channels) : torch::Tensor();
+    at += 2 * channels;
+  }
+}
+
+void Context::Impl::update_running_statistics(const float* statistics) {
+  const torch::NoGradGuard no_grad;
+  std::int64_t at = 0;
+  const auto options = torch::TensorOptions().dtype(torch::kFloat).device(setup.device);
+  for (models::BatchNorm* bn : setup.model->batch_norms()) {
+    const std::int64_t channels = bn->running_mean.numel();
+    float* s = const_cast<float*>(statistics) + at;
+    bn->running_mean.mul_(1 - bn->momentum).add_(at::from_blob(s, {channels}, options), bn->momentum);
+    bn->running_var.mul_(1 - bn->momentum).add_(at::from_blob(s + channels, {channels}, options), bn->momentum);
+    bn->num_batches_tracked.add_(1);
+    at += 2 * channels;
+  }
+}
+
+models::Tensors Context::Impl::forward(models::Model& model, const Batch& b) const {
+  const Autocast autocast(setup.device, setup.train.precision == "bf16");
+  return model.forward(b.inputs);
+}
+
+// A pure function of (parameters, samples, seed, step, grain): nothing here may depend on the rank.
+void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss, bool divide, bool record_statistics,
+                              double* scalars) {
+  const Grain& grain = plan.grains[index];
+  torch::Tensor leaf = leaf_tensor(reducer->leaf());
+  leaf.zero_();
+  bind_leaf(leaf, record_statistics);
+
+  Batch b;
+  b.source = grain.source;
+  b.pass = plan.passes[grain.source];
+  const auto& ids = plan.ids[grain.source];
+  b.ids.assign(ids.begin() + grain.begin, ids.begin() + grain.end);
+  setup.samples->load(b.ids, b.pass, b);
+  std::vector<float> member;
+  for (auto id : b.ids) member.push_back(forget_member[static_cast<std::size_t>(id)] ? 1.0f : 0.0f);
+  b.is_forget = torch::tensor(member).to(setup.device);
+
+  at::manual_seed(Rng(setup.seed, "dropout").sub(static_cast<std::uint64_t>(global_step)).bits(index));
+  grain_student = grain_teacher = grain_backward = 0;
+  torch::Tensor objective;
+  double value = 0;
+  for (const Term& term : loss(b)) {
+    const double count = divide ? static_cast<double>(std::max<std::int64_t>(1, count_over(ids, forget_member, term.over))) : 1.0;
+    const torch::Tensor part = masked_sum(term, b) * (term.weight / count);
+    value += part.detach().to(torch::kDouble).item<double>();
+    objective = objective.defined() ? objective + part : part;
+  }
+  if (objective.defined() && objective.requires_grad()) {
+    objective.backward();
+    grain_backward += static_cast<double>(b.size());
+  }
+  if (record_statistics)   // the mean of the step's statistics is weighted by samples
+    leaf.narrow(0, gradient_size, leaf_size - gradient_size).mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
+  scalars[kObjective] = value;
+  scalars[kStudent] = grain_student;
+  scalars[kBackward] = grain_backward;
+  scalars[kTeacher] = grain_teacher;
+  reducer->push();
+}
+
+// Collective. The sum over grains of gradients (and BatchNorm statistics), in tree order.
+StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& loss, bool divide, bool record_statistics) {
+  comm::Communicator& comm = *setup.comm;
+  const auto leaves_total = static_cast<std::int64_t>(plan.grains.size());
+  reducer->begin(leaves_total);
+
+  // One message a step carries, rank by rank: the poll bits, then the scalars of the rank's grains in grain order.
+  std::vector<double> mine{static_cast<double>(setup.poll())};
+  std::string problem;
+  int code = kExitInternal;
+  bool internal = false;
+  for (std::int64_t g = reducer->first_leaf(); g < reducer->last_leaf(); ++g) {
+    double scalars[kScalars] = {};
+    if (problem.empty()) {
+      try {
+        run_grain(plan, static_cast<std::size_t>(g), loss, divide, record_statistics, scalars);
+      } catch (const CommError&) {
+        throw;
+      } catch (const Error& error) {
+        problem = error.what(), code = error.exit_code(), internal = dynamic_cast<const InternalError*>(&error) != nullptr;
+      } catch (const std::exception& error) {
+        problem = error.what();
+      }
+    }
+    mine.insert(mine.end(), scalars, scalars + kScalars);
+  }
+  constexpr int kFailed = 4;
+  if (!problem.empty()) mine[0] = static_cast<double>(static_cast<int>(mine[0]) | kFailed);
+  if (internal) throw InternalError(problem);
+
+  std::vector<std::size_t> counts;
+  std::size_t total = 0;
+  for (int r = 0; r < comm.size(); ++r) {
+    const auto [first, last] = comm::owned_leaves(leaves_total, r, comm.size());
+    counts.push_back((1 + static_cast<std::size_t>(last - first) * kScalars) * sizeof(double));
+    total += counts.back() / sizeof(double);
+  }
+  std::vector<double> all(total);
+  comm.all_gather(mine.data(), all.data(), counts);
+
+  StepOutcome out;
+  std::size_t at = 0;
+  for (int r = 0; r < comm.size(); ++r) {
+    out.poll |= static_cast<int>(all[at++]);
+    const auto [first, last] = comm::owned_leaves(leaves_total, r, comm.size());
+    for (std::int64_t g = first; g < last; ++g, at += kScalars) {
+      out.objective += all[at + kObjective];
+      report.ledger.student_forward += all[at + kStudent];
+      report.ledger.student_backward += all[at + kBackward];
+      report.ledger.teacher_forward += all[at + kTeacher];
+    }
+  }
+  if (out.poll & kFailed) comm.agree(problem, code);
+  out.sum = setup.native_reduction ? reducer->finish_native() : reducer->finish();
+  setup.tick();
+  setup.progress(plan.samples);
+  return out;
+}
+
+}  // namespace expunge
