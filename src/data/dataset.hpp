@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+namespace expunge::config {
+class Reader;
+}
+
 namespace expunge::data {
 
 enum class Side { kTrain, kTest };
@@ -29,11 +33,14 @@ struct Raw {
   std::vector<std::int64_t> labels;
 };
 
-// A reader: one file in data/readers. `read` decodes one side from `root` (DataError 65/66 with the file's name).
+// A reader: one file in data/readers. `read` decodes one side from `root` (DataError 65/66 with the file's name). A channel
+// count or an image size that `info` leaves 0 is taken from the first image; `classes` is set by the train side, which is read first.
 struct Reader {
   Info info;
-  std::vector<std::string> folders;   // where it may lie under a data root, e.g. {"cifar10/cifar-10-batches-bin", "cifar-10-batches-bin"}
+  std::vector<std::string> folders;   // where it may lie under a data root; empty for generic readers: the data set's name
   std::function<bool(const std::filesystem::path& root)> present;
+  std::function<std::vector<std::filesystem::path>(const std::filesystem::path& root)> sources;  // files it reads; the cache depends on them
+  std::function<void(const std::filesystem::path& root, Info& info)> measure;  // sizes and classes from names, file sizes and headers
   std::function<Raw(const std::filesystem::path& root, Side side, Info& info)> read;
 };
 const std::vector<const Reader*>& readers();   // sorted by name
@@ -54,13 +61,23 @@ class Dataset {
   virtual const std::string& checksum() const = 0;   // XXH3-128 of pixels and labels of both sides
 };
 
-// Roots searched, in order: `path` of the job's [dataset.NAME] (may be empty), $EXPUNGE_DATA_ROOT (colon-separated),
-// the download folder of `expunge data fetch`, the distribution's folders, the project's data/ folder.
+// Roots searched, in order: $EXPUNGE_DATA_ROOT (colon-separated), the download folder of `expunge data fetch`, the
+// distribution's folders, the project's data/ folder. `path` of the job's [dataset.NAME] replaces them all.
 std::vector<std::filesystem::path> data_roots();
-std::filesystem::path cache_folder();   // $EXPUNGE_CACHE, else $XDG_CACHE_HOME/expunge, else ~/.cache/expunge
+std::filesystem::path cache_folder();    // $EXPUNGE_CACHE, else $XDG_CACHE_HOME/expunge, else ~/.cache/expunge
+std::filesystem::path fetch_folder();    // cache_folder()/data
+std::filesystem::path project_folder();  // data/ of the project: beside the binary's build folder, else of the source tree it was built from
 
-// Opens `name`, packing it first where the cache lacks it (one process packs, others use its file).
-// `options`: the job's [dataset.NAME] keys (path, reader = "image_folder", size ...). DataError 66 names every place looked at.
+// Reads a job's [dataset.NAME]: path, reader, channels, mean, deviation. Returns what was written, as `options` below; `path` is
+// where, not what: leave it out of a cell's id.
+nlohmann::json read_dataset_options(config::Reader& in);
+
+// The data set's Info with the sizes of the files that are there (a subset may lack batches), from headers and file sizes; the
+// reader's constants where no files are found. ConfigError for an unknown name or reader.
+Info describe(const std::string& name, const nlohmann::json& options = {});
+
+// Opens `name`, packing it first where the cache lacks it (one process packs, others use its file; without a writable cache it
+// is decoded into memory). `options`: the job's [dataset.NAME] keys. DataError 66 names every place looked at.
 std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::json& options = {});
 
 // True when the files are there; else `where` says what was looked for. Decodes nothing.
