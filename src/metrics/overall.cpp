@@ -1,9 +1,42 @@
+#include <cmath>
+#include <limits>
+
 #include "metrics/metric.hpp"
+#include "metrics/overall_score.hpp"
+#include "metrics/scores.hpp"
+#include "metrics/sums.hpp"
 
 namespace expunge::metrics {
+
+OverallScore overall_score(double test, double original_test, double forget, double random,
+                           double test_gate) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kForgetGate = 0.2;
+  if (std::isnan(test) || std::isnan(forget) || std::isnan(random) || !(original_test > 0))
+    return {kNaN, kNaN};
+  const double kept = 1 - std::fabs(test - original_test), forgotten = 1 - std::fabs(forget - random);
+  const double sum = kept + forgotten;
+  const double ungated = sum > 0 ? 2 * kept * forgotten / sum : 0;
+  const bool damaged = std::fabs(test - original_test) / original_test > test_gate;
+  const bool overdone = forget < random && (random - forget) / random > kForgetGate;
+  return {damaged || overdone ? 0 : ungated, ungated};
+}
+
 namespace {
 
-std::vector<Value> compute(const Inputs&) { return {}; }
+std::vector<Value> compute(const Inputs& in) {
+  const auto accuracy = [&](const std::string& split) {
+    return usable(in, split) ? split_sums(in.get(split)).accuracy()
+                             : std::numeric_limits<double>::quiet_NaN();
+  };
+  const double random =
+      in.classes > 0 ? 1 / static_cast<double>(in.classes) : std::numeric_limits<double>::quiet_NaN();
+  // Gradient ascent harms the test accuracy by design, so MU-Bench allows it more.
+  const double gate = in.method == "neggrad" ? 0.4 : 0.2;
+  const OverallScore score =
+      overall_score(accuracy("test"), in.original_test_accuracy, accuracy("forget"), random, gate);
+  return {{"overall", score.gated}, {"overall_ungated", score.ungated}};
+}
 
 const RegisterMetric registered({
     .name = "overall",

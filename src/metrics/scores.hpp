@@ -13,16 +13,20 @@ namespace expunge::metrics {
 // Largest logit of a row, ties to the lowest class.
 std::int64_t argmax(const float* row, std::int64_t classes);
 
-// True when the split was gathered, is not empty and has finite logits only. InternalError when its arrays
-// disagree in size or a label is no class.
+// InternalError when the arrays disagree in size or a label is no class.
+void check_shape(const Outputs& outputs);
+
+// True when the split was gathered, is not empty and has finite logits only; checks its shape.
 bool usable(const Inputs& in, const std::string& split);
 
-// Positions in ascending id order.
+// Positions in ascending id order. InternalError when an id occurs twice.
 std::vector<std::int64_t> id_order(const Outputs& outputs);
 
 std::vector<double> gold_probability(const Outputs& outputs);  // p(label)
 std::vector<double> correctness(const Outputs& outputs);       // 1 where argmax is the label
 std::vector<double> entropy(const Outputs& outputs);           // -sum p ln p, nats
-std::vector<double> class_probability(const Outputs& outputs, std::int64_t which);  // p(which)
+
+// Log softmax of every row, [n, classes].
+std::vector<double> log_probabilities(const Outputs& outputs);
 
 }  // namespace expunge::metrics

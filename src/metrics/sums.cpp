@@ -1,0 +1,43 @@
+#include "metrics/sums.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+
+#include "metrics/scores.hpp"
+#include "stat/divergence.hpp"
+
+namespace expunge::metrics {
+
+double Sums::accuracy() const {
+  if (count == 0 || !std::isfinite(loss_sum)) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(correct) / static_cast<double>(count);
+}
+
+Sums split_sums(const Outputs& outputs) {
+  check_shape(outputs);
+  Sums sums;
+  sums.count = outputs.size();
+  sums.classes = outputs.classes;
+  if (outputs.classes <= kMaxConfusionClasses)
+    sums.confusion.assign(static_cast<std::size_t>(outputs.classes * outputs.classes), 0);
+  std::vector<double> log_p(static_cast<std::size_t>(outputs.classes));
+  for (std::int64_t i = 0; i < outputs.size(); ++i) {
+    const std::span<const float> row(outputs.row(i), log_p.size());
+    if (!std::ranges::all_of(row, [](float z) { return std::isfinite(z); })) {
+      sums.loss_sum = std::numeric_limits<double>::quiet_NaN();
+      continue;
+    }
+    stat::log_softmax(row, log_p);
+    const std::int64_t label = outputs.labels[static_cast<std::size_t>(i)];
+    const std::int64_t predicted = argmax(row.data(), outputs.classes);
+    sums.loss_sum -= log_p[static_cast<std::size_t>(label)];
+    sums.correct += predicted == label;
+    if (!sums.confusion.empty())
+      ++sums.confusion[static_cast<std::size_t>(label * outputs.classes + predicted)];
+  }
+  return sums;
+}
+
+}  // namespace expunge::metrics
