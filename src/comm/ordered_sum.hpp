@@ -25,13 +25,16 @@ struct Arithmetic {
   std::function<void(float*)> release;
   std::function<void(float* into, const float* from, std::int64_t count)> add;   // into += from
   std::function<void(float* into, const float* from, std::int64_t count)> copy;
-  void* stream = nullptr;
+  std::function<void(float* into, std::int64_t count)> zero;
+  void* stream = nullptr;  // handed to the communicator
 };
 Arithmetic host_arithmetic();
 
 class OrderedSum {
  public:
-  // `count` floats a leaf. Buffers are kept between steps; log2(leaves)+1 of them at most. `comm` must outlive this.
+  // `count` floats a leaf. Buffers are kept between steps: about log2(leaves)+2 of them at most (a run that begins and
+  // ends inside subtrees, possible from three ranks on, may need up to twice that), and small ones for the exchange.
+  // `comm` must outlive this. Neither begin(), leaf(), push() nor finish() allocates once all buffers exist.
   OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithmetic = host_arithmetic());
   ~OrderedSum();
 

@@ -1,0 +1,220 @@
+#include "comm/ordered_sum.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "core/rng.hpp"
+#include "tests/mpi/support/mpi_main.hpp"
+
+namespace expunge::comm {
+namespace {
+
+using test::world;
+
+// Leaf `leaf` of a sum: magnitudes from 1e-6 to 1e6 with both signs, where huge values cancel, so that almost
+// every other order of additions gives other bits.
+std::vector<float> leaf_values(std::int64_t leaf, std::int64_t count, std::uint64_t seed = 1) {
+  const Rng rng = Rng(seed, "leaf").sub(static_cast<std::uint64_t>(leaf));
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto item = static_cast<std::uint64_t>(i);
+    const double magnitude = std::pow(10.0, 12 * rng.uniform(item) - 6);
+    values[static_cast<std::size_t>(i)] = static_cast<float>((rng.bits(item, 1) & 1 ? 1 : -1) * magnitude);
+  }
+  return values;
+}
+
+// The documented tree by plain recursion: node (level, index) is the sum of its two children, or its only
+// child.
+std::vector<float> node_sum(int level, std::int64_t index, std::int64_t leaves, std::int64_t count,
+                            std::uint64_t seed) {
+  if (level == 0) return leaf_values(index, count, seed);
+  auto left = node_sum(level - 1, 2 * index, leaves, count, seed);
+  const std::int64_t children = (leaves + (std::int64_t{1} << (level - 1)) - 1) >> (level - 1);
+  if (2 * index + 1 >= children) return left;
+  const auto right = node_sum(level - 1, 2 * index + 1, leaves, count, seed);
+  for (std::size_t i = 0; i < left.size(); ++i) left[i] += right[i];
+  return left;
+}
+
+std::vector<float> tree_sum(std::int64_t leaves, std::int64_t count, std::uint64_t seed = 1) {
+  if (leaves == 0) return std::vector<float>(static_cast<std::size_t>(count), 0.0f);
+  int level = 0;
+  while ((std::int64_t{1} << level) < leaves) ++level;
+  return node_sum(level, 0, leaves, count, seed);
+}
+
+void push_leaves(OrderedSum& sum, std::int64_t leaves, std::int64_t count, std::uint64_t seed = 1) {
+  sum.begin(leaves);
+  for (auto leaf = sum.first_leaf(); leaf < sum.last_leaf(); ++leaf) {
+    const auto values = leaf_values(leaf, count, seed);
+    std::copy(values.begin(), values.end(), sum.leaf());
+    sum.push();
+  }
+}
+
+bool same_bits(const float* a, const std::vector<float>& b) {
+  return b.empty() || std::memcmp(a, b.data(), b.size() * sizeof(float)) == 0;
+}
+
+class Counts : public ::testing::TestWithParam<std::int64_t> {};
+
+TEST_P(Counts, EqualsTheDocumentedTreeBitForBit) {
+  const auto count = GetParam();
+  OrderedSum sum(world(), count);
+  for (std::int64_t leaves = 0; leaves <= 17; ++leaves) {
+    if (count > 10000 && leaves > 3 && leaves != 8 && leaves != 13) continue;
+    push_leaves(sum, leaves, count);
+    EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, count))) << leaves << " leaves of " << count;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(OrderedSum, Counts, ::testing::Values(0, 1, 15, 16, 17, 1000, 100003));
+
+TEST(OrderedSum, InputsTellOrdersApart) {
+  // The oracle would be worthless if the plain left-to-right sum gave the same bits.
+  const std::int64_t count = 1000, leaves = 7;
+  std::vector<float> plain(static_cast<std::size_t>(count), 0.0f);
+  for (std::int64_t leaf = 0; leaf < leaves; ++leaf) {
+    const auto values = leaf_values(leaf, count);
+    for (std::size_t i = 0; i < plain.size(); ++i) plain[i] += values[i];
+  }
+  const auto tree = tree_sum(leaves, count);
+  std::int64_t differing = 0;
+  for (std::size_t i = 0; i < plain.size(); ++i) differing += plain[i] != tree[i];
+  EXPECT_GT(differing, count / 4);
+}
+
+TEST(OrderedSum, HandMadeCancellation) {
+  // ((1e8 + 1) + (-1e8)) is 0 in float, while (1e8 + (1 - 1e8)) and (1e8 - 1e8) + 1 are 0 and 1: the tree
+  // over 3 leaves is (a + b) + c.
+  const float leaves[3] = {1e8f, 1.0f, -1e8f};
+  OrderedSum sum(world(), 1);
+  sum.begin(3);
+  for (auto leaf = sum.first_leaf(); leaf < sum.last_leaf(); ++leaf) {
+    *sum.leaf() = leaves[leaf];
+    sum.push();
+  }
+  EXPECT_EQ(*sum.finish(), 0.0f);
+  const float swapped[4] = {1e8f, -1e8f, 1.0f, 2.0f};  // (1e8 - 1e8) + (1 + 2)
+  sum.begin(4);
+  for (auto leaf = sum.first_leaf(); leaf < sum.last_leaf(); ++leaf) {
+    *sum.leaf() = swapped[leaf];
+    sum.push();
+  }
+  EXPECT_EQ(*sum.finish(), 3.0f);
+}
+
+TEST(OrderedSum, ManyLeaves) {
+  for (const std::int64_t leaves : {31, 64, 100, 257}) {
+    OrderedSum sum(world(), 33);
+    push_leaves(sum, leaves, 33);
+    EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, 33))) << leaves;
+  }
+}
+
+TEST(OrderedSum, SeveralChunks) {
+  const std::int64_t count =
+      5 * (std::int64_t{1} << 20) + 12345;  // a slice is longer than one piece of the exchange
+  for (const std::int64_t leaves : {3, 4}) {
+    OrderedSum sum(world(), count);
+    push_leaves(sum, leaves, count);
+    EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, count))) << leaves;
+  }
+}
+
+TEST(OrderedSum, BuffersAreReused) {
+  int allocations = 0, releases = 0;
+  {
+    Arithmetic counting = host_arithmetic();
+    const auto allocate = counting.allocate;
+    const auto release = counting.release;
+    counting.allocate = [&](std::int64_t count) { return ++allocations, allocate(count); };
+    counting.release = [&](float* memory) { ++releases, release(memory); };
+    OrderedSum sum(world(), 100, counting);
+    int first = 0;
+    for (std::uint64_t step = 0; step < 6; ++step) {
+      for (const std::int64_t leaves : {8, 5, 8}) {
+        push_leaves(sum, leaves, 100, step);
+        EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, 100, step)));
+      }
+      if (step == 0) first = allocations;
+    }
+    EXPECT_EQ(allocations, first);
+    EXPECT_LE(first, 5 + 3);  // log2(8) + 2 buffers, and at most one landing place for each plan so far
+  }
+  EXPECT_EQ(allocations, releases);
+}
+
+TEST(OrderedSum, BeginAfterAnUnfinishedSum) {
+  OrderedSum sum(world(), 17);
+  sum.begin(8);
+  if (sum.first_leaf() < sum.last_leaf()) {
+    sum.leaf();
+    sum.push();
+  }
+  push_leaves(sum, 6, 17);
+  EXPECT_TRUE(same_bits(sum.finish(), tree_sum(6, 17)));
+}
+
+TEST(OrderedSum, RefusesWrongUse) {
+  OrderedSum sum(world(), 4);
+  EXPECT_THROW(sum.finish(), InternalError);  // before begin
+  EXPECT_THROW(sum.push(), InternalError);
+  EXPECT_THROW(sum.begin(-1), InternalError);
+  sum.begin(4 * world().size());
+  EXPECT_THROW(sum.push(), InternalError);    // nothing filled
+  EXPECT_THROW(sum.finish(), InternalError);  // leaves are missing
+}
+
+TEST(OrderedSum, NativeIsCloseToTheTree) {
+  const std::int64_t count = 1000;
+  OrderedSum sum(world(), count);
+  for (std::int64_t leaves = 0; leaves <= 9; ++leaves) {
+    sum.begin(leaves);
+    std::vector<double> exact(static_cast<std::size_t>(count), 0.0);
+    for (std::int64_t leaf = 0; leaf < leaves; ++leaf)
+      for (std::int64_t i = 0; i < count; ++i)
+        exact[static_cast<std::size_t>(i)] += static_cast<float>(0.1 * static_cast<double>(i % 7 + leaf + 1));
+    for (auto leaf = sum.first_leaf(); leaf < sum.last_leaf(); ++leaf) {
+      float* into = sum.leaf();
+      for (std::int64_t i = 0; i < count; ++i)
+        into[i] = static_cast<float>(0.1 * static_cast<double>(i % 7 + leaf + 1));
+      sum.push();
+    }
+    const float* result = sum.finish_native();
+    for (std::int64_t i = 0; i < count; ++i)
+      EXPECT_NEAR(result[i], exact[static_cast<std::size_t>(i)],
+                  1e-5 * (1 + exact[static_cast<std::size_t>(i)]));
+  }
+}
+
+TEST(OrderedSum, OnSplitCommunicators) {
+  const auto part = world().split(world().rank() % 2, world().rank());
+  const auto seed = static_cast<std::uint64_t>(world().rank() % 2 + 10);
+  OrderedSum sum(*part, 1000);
+  push_leaves(sum, 7, 1000, seed);
+  EXPECT_TRUE(same_bits(sum.finish(), tree_sum(7, 1000, seed)));
+}
+
+TEST(OwnedLeaves, AreAPartition) {
+  for (int ranks = 1; ranks <= 9; ++ranks)
+    for (std::int64_t leaves = 0; leaves <= 40; ++leaves) {
+      std::int64_t next = 0;
+      for (int r = 0; r < ranks; ++r) {
+        const auto [first, last] = owned_leaves(leaves, r, ranks);
+        EXPECT_EQ(first, next);
+        EXPECT_GE(last, first);
+        EXPECT_LE(last - first, (leaves + ranks - 1) / ranks);
+        next = last;
+      }
+      EXPECT_EQ(next, leaves);
+    }
+}
+
+}  // namespace
+}  // namespace expunge::comm
