@@ -3,8 +3,8 @@
 
 namespace expunge::data {
 
-void load_image(const Dataset& dataset, Side side, std::int64_t id, const DataOptions& options, std::uint64_t seed,
-                std::int64_t pass, float* out) {
+void load_image(const Dataset& dataset, Side side, std::int64_t id, const DataOptions& options,
+                std::uint64_t seed, std::int64_t pass, float* out) {
   const Info& info = dataset.info();
   const std::int64_t height = info.height, width = info.width, plane = height * width;
   const std::uint8_t* pixels = dataset.pixels(side, id);
@@ -26,15 +26,17 @@ void load_image(const Dataset& dataset, Side side, std::int64_t id, const DataOp
     const float padding = (0.0f - mean) / deviation;
     for (std::int64_t y = 0; y < height; ++y) {
       const std::int64_t from_y = y + down;
-      const std::uint8_t* row = pixels + c * plane + from_y * width;
+      const bool row_inside = from_y >= 0 && from_y < height;
+      const std::uint8_t* row = row_inside ? pixels + c * plane + from_y * width : nullptr;
       float* to = out + c * plane + y * width;
       if (down == 0 && right == 0 && !flip) {
-        for (std::int64_t x = 0; x < width; ++x) to[x] = (static_cast<float>(row[x]) / 255.0f - mean) / deviation;
+        for (std::int64_t x = 0; x < width; ++x)
+          to[x] = (static_cast<float>(row[x]) / 255.0f - mean) / deviation;
         continue;
       }
       for (std::int64_t x = 0; x < width; ++x) {
         const std::int64_t from_x = (flip ? width - 1 - x : x) + right;
-        const bool inside = from_y >= 0 && from_y < height && from_x >= 0 && from_x < width;
+        const bool inside = row_inside && from_x >= 0 && from_x < width;
         to[x] = inside ? (static_cast<float>(row[from_x]) / 255.0f - mean) / deviation : padding;
       }
     }

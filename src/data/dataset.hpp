@@ -1,5 +1,5 @@
-// Image data sets as the engine sees them: decoded once into a packed cache, checksummed, memory-mapped and shared by
-// the ranks of a node. Torch-free.
+// Image data sets as the engine sees them: decoded once into a packed cache, checksummed, memory-mapped and
+// shared by the ranks of a node. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,15 @@ namespace expunge::data {
 
 enum class Side { kTrain, kTest };
 
-// Known without opening files, except for generic folders, where `sizes` and `classes` come from the scan (0 until then).
+// Known without opening files, except for generic folders, where `sizes` and `classes` come from the scan (0
+// until then).
 struct Info {
-  std::string name, title, source, licence, files;   // files: what the reader expects under its root, for messages
+  std::string name, title, source, licence,
+      files;  // files: what the reader expects under its root, for messages
   std::string task = "classification";
   std::int64_t classes = 0, channels = 0, height = 0, width = 0, train_size = 0, test_size = 0;
-  std::vector<double> mean, deviation;               // per channel, of pixels scaled to [0, 1]
-  std::string deletion_list;                         // name of the published list in data/deletion_lists, or ""
+  std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
+  std::string deletion_list;            // name of the published list in data/deletion_lists, or ""
 };
 
 // Decoded samples of one side, as a reader delivers them: pixels [n, C, H, W] and labels [n].
@@ -33,17 +35,21 @@ struct Raw {
   std::vector<std::int64_t> labels;
 };
 
-// A reader: one file in data/readers. `read` decodes one side from `root` (DataError 65/66 with the file's name). A channel
-// count or an image size that `info` leaves 0 is taken from the first image; `classes` is set by the train side, which is read first.
+// A reader: one file in data/readers. `read` decodes one side from `root` (DataError 65/66 with the file's
+// name). A channel count or an image size that `info` leaves 0 is taken from the first image; `classes` is
+// set by the train side, which is read first.
 struct Reader {
   Info info;
-  std::vector<std::string> folders;   // where it may lie under a data root; empty for generic readers: the data set's name
+  std::vector<std::string>
+      folders;  // where it may lie under a data root; empty for generic readers: the data set's name
   std::function<bool(const std::filesystem::path& root)> present;
-  std::function<std::vector<std::filesystem::path>(const std::filesystem::path& root)> sources;  // files it reads; the cache depends on them
-  std::function<void(const std::filesystem::path& root, Info& info)> measure;  // sizes and classes from names, file sizes and headers
+  std::function<std::vector<std::filesystem::path>(const std::filesystem::path& root)>
+      sources;  // files it reads; the cache depends on them
+  std::function<void(const std::filesystem::path& root, Info& info)>
+      measure;  // sizes and classes from names, file sizes and headers
   std::function<Raw(const std::filesystem::path& root, Side side, Info& info)> read;
 };
-const std::vector<const Reader*>& readers();   // sorted by name
+const std::vector<const Reader*>& readers();  // sorted by name
 const Reader* find_reader(const std::string& name);
 std::vector<std::string> reader_names();
 struct RegisterReader {
@@ -56,28 +62,31 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual const Info& info() const = 0;
   virtual std::int64_t size(Side side) const = 0;
-  virtual const std::uint8_t* pixels(Side side, std::int64_t id) const = 0;   // [C, H, W]
+  virtual const std::uint8_t* pixels(Side side, std::int64_t id) const = 0;  // [C, H, W]
   virtual std::int64_t label(Side side, std::int64_t id) const = 0;
-  virtual const std::string& checksum() const = 0;   // XXH3-128 of pixels and labels of both sides
+  virtual const std::string& checksum() const = 0;  // XXH3-128 of pixels and labels of both sides
 };
 
-// Roots searched, in order: $EXPUNGE_DATA_ROOT (colon-separated), the download folder of `expunge data fetch`, the
-// distribution's folders, the project's data/ folder. `path` of the job's [dataset.NAME] replaces them all.
+// Roots searched, in order: $EXPUNGE_DATA_ROOT (colon-separated), the download folder of `expunge data
+// fetch`, the distribution's folders, the project's data/ folder. `path` of the job's [dataset.NAME] replaces
+// them all.
 std::vector<std::filesystem::path> data_roots();
-std::filesystem::path cache_folder();    // $EXPUNGE_CACHE, else $XDG_CACHE_HOME/expunge, else ~/.cache/expunge
-std::filesystem::path fetch_folder();    // cache_folder()/data
-std::filesystem::path project_folder();  // data/ of the project: beside the binary's build folder, else of the source tree it was built from
+std::filesystem::path cache_folder();  // $EXPUNGE_CACHE, else $XDG_CACHE_HOME/expunge, else ~/.cache/expunge
+std::filesystem::path fetch_folder();  // cache_folder()/data
+std::filesystem::path project_folder();  // data/ of the project: beside the binary's build folder, else of
+                                         // the source tree it was built from
 
-// Reads a job's [dataset.NAME]: path, reader, channels, mean, deviation. Returns what was written, as `options` below; `path` is
-// where, not what: leave it out of a cell's id.
+// Reads a job's [dataset.NAME]: path, reader, channels, mean, deviation. Returns what was written, as
+// `options` below; `path` is where, not what: leave it out of a cell's id.
 nlohmann::json read_dataset_options(config::Reader& in);
 
-// The data set's Info with the sizes of the files that are there (a subset may lack batches), from headers and file sizes; the
-// reader's constants where no files are found. ConfigError for an unknown name or reader.
+// The data set's Info with the sizes of the files that are there (a subset may lack batches), from headers
+// and file sizes; the reader's constants where no files are found. ConfigError for an unknown name or reader.
 Info describe(const std::string& name, const nlohmann::json& options = {});
 
-// Opens `name`, packing it first where the cache lacks it (one process packs, others use its file; without a writable cache it
-// is decoded into memory). `options`: the job's [dataset.NAME] keys. DataError 66 names every place looked at.
+// Opens `name`, packing it first where the cache lacks it (one process packs, others use its file; without a
+// writable cache it is decoded into memory). `options`: the job's [dataset.NAME] keys. DataError 66 names
+// every place looked at.
 std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::json& options = {});
 
 // True when the files are there; else `where` says what was looked for. Decodes nothing.

@@ -1,6 +1,7 @@
-// Published deletion lists: training indices in deletion order, one a line, in data/deletion_lists/NAME.txt. Lines that begin
-// with # carry `key: value`: dataset, train_size, first_labels (labels of samples 0, 1, ... in the published order), sha256 (of
-// the index lines), and optionally checksum (Dataset::checksum of the full data set).
+// Published deletion lists: training indices in deletion order, one a line, in data/deletion_lists/NAME.txt.
+// Lines that begin with # carry `key: value`: dataset, train_size, first_labels (labels of samples 0, 1, ...
+// in the published order), sha256 (of the index lines), and optionally checksum (Dataset::checksum of the
+// full data set).
 #pragma once
 
 #include <cstdint>

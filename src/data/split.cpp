@@ -39,10 +39,12 @@ Ids keyed(const DataOptions& options, const char* purpose, std::int64_t n) {
 
 // The first `limit` of a keyed permutation of n samples; all of them for limit 0.
 std::vector<bool> limited(const DataOptions& options, const char* key, std::int64_t limit, std::int64_t n) {
-  if (limit > n) throw ConfigError(fmt::format("data.{} = {}, but the data set has only {} such samples", key, limit, n));
+  if (limit > n)
+    throw ConfigError(fmt::format("data.{} = {}, but the data set has only {} such samples", key, limit, n));
   std::vector<bool> keep(static_cast<std::size_t>(n), limit == 0);
   if (limit > 0)
-    for (const auto id : take(keyed(options, key, n), std::vector<bool>(static_cast<std::size_t>(n), true), limit))
+    for (const auto id :
+         take(keyed(options, key, n), std::vector<bool>(static_cast<std::size_t>(n), true), limit))
       keep[static_cast<std::size_t>(id)] = true;
   return keep;
 }
@@ -50,7 +52,8 @@ std::vector<bool> limited(const DataOptions& options, const char* key, std::int6
 // ceil(ratio * classes): whole classes until their share reaches the ratio.
 std::int64_t classes_of(const Ratio& ratio, std::int64_t classes) {
   const std::int64_t whole = ratio.floor_of(classes);
-  const bool exact = static_cast<__int128>(ratio.numerator) * classes == static_cast<__int128>(whole) * ratio.denominator;
+  const bool exact =
+      static_cast<__int128>(ratio.numerator) * classes == static_cast<__int128>(whole) * ratio.denominator;
   return exact ? whole : whole + 1;
 }
 
@@ -59,18 +62,23 @@ std::int64_t published_prefix(const Ratio& ratio, const std::string& file, std::
   const Ratio tenfold{ratio.numerator * kPublishedShare, ratio.denominator, ratio.text};
   const std::int64_t count = tenfold.floor_of(length);
   if (count > length)
-    throw ConfigError(fmt::format("ratio {} is beyond the published deletion list {}, which holds 10 % of the training samples", ratio.text, file));
+    throw ConfigError(fmt::format(
+        "ratio {} is beyond the published deletion list {}, which holds 10 % of the training samples",
+        ratio.text, file));
   return count;
 }
 
 // The deletion order by classes and the length of its prefix.
-std::int64_t order_by_class(const Dataset& dataset, const DataOptions& options, const Ratio& ratio, Ids& order) {
+std::int64_t order_by_class(const Dataset& dataset, const DataOptions& options, const Ratio& ratio,
+                            Ids& order) {
   const std::int64_t classes = dataset.info().classes;
   Ids place(static_cast<std::size_t>(classes));
   const Ids class_order = keyed(options, "deletion_class", classes);
   for (std::size_t i = 0; i < class_order.size(); ++i)
     place[static_cast<std::size_t>(class_order[i])] = static_cast<std::int64_t>(i);
-  const auto place_of = [&](std::int64_t id) { return place[static_cast<std::size_t>(dataset.label(Side::kTrain, id))]; };
+  const auto place_of = [&](std::int64_t id) {
+    return place[static_cast<std::size_t>(dataset.label(Side::kTrain, id))];
+  };
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return place_of(a) < place_of(b); });
   const std::int64_t chosen = classes_of(ratio, classes);
   return std::count_if(order.begin(), order.end(), [&](auto id) { return place_of(id) < chosen; });
@@ -78,11 +86,18 @@ std::int64_t order_by_class(const Dataset& dataset, const DataOptions& options, 
 
 const DeletionList& list_for(const Info& info, const DataOptions& options) {
   if (info.deletion_list.empty())
-    throw ConfigError(fmt::format("data.deletion = \"published\": no deletion list was published for {}; use deletion = \"drawn\"", info.name));
+    throw ConfigError(fmt::format(
+        "data.deletion = \"published\": no deletion list was published for {}; use deletion = \"drawn\"",
+        info.name));
   if (options.train_limit != 0)
-    throw ConfigError(fmt::format("data.deletion = \"published\" indexes all training samples: remove data.train_limit = {}, or use deletion = \"drawn\"", options.train_limit));
+    throw ConfigError(
+        fmt::format("data.deletion = \"published\" indexes all training samples: remove data.train_limit = "
+                    "{}, or use deletion = \"drawn\"",
+                    options.train_limit));
   if (options.unit != "sample")
-    throw ConfigError(fmt::format("data.deletion = \"published\" lists samples: data.unit = \"{}\" needs deletion = \"drawn\"", options.unit));
+    throw ConfigError(fmt::format(
+        "data.deletion = \"published\" lists samples: data.unit = \"{}\" needs deletion = \"drawn\"",
+        options.unit));
   return published_list(info.deletion_list);
 }
 
@@ -95,9 +110,11 @@ std::string sha256_of(const Ids& order, std::int64_t count) {
 }  // namespace
 
 Ratio Ratio::parse(double value) {
-  if (!std::isfinite(value) || value < 0 || value > 1) throw ConfigError(fmt::format("ratio {} is not in [0, 1]", value));
+  if (!std::isfinite(value) || value < 0 || value > 1)
+    throw ConfigError(fmt::format("ratio {} is not in [0, 1]", value));
   std::string text = fmt::format("{:.9f}", value);
-  if (std::strtod(text.c_str(), nullptr) != value) throw ConfigError(fmt::format("ratio {} has more than 9 decimals", value));
+  if (std::strtod(text.c_str(), nullptr) != value)
+    throw ConfigError(fmt::format("ratio {} has more than 9 decimals", value));
   text.erase(text.find_last_not_of('0') + 1);
   if (text.back() == '.') text.pop_back();
   Ratio ratio{0, 1, text};
@@ -119,20 +136,29 @@ std::int64_t Ratio::floor_of(std::int64_t n) const {
 
 DataOptions read_data_options(config::Reader& in) {
   DataOptions o;
-  o.train_limit = in.integer("train_limit", o.train_limit, config::ge(0), "first n of a keyed permutation of the training samples; 0 = all");
-  o.test_limit = in.integer("test_limit", o.test_limit, config::ge(0), "first n of a keyed permutation of the test samples; 0 = all");
-  o.split_seed = in.integer("split_seed", o.split_seed, config::ge(0), "key of the deletion draws and the validation split");
-  o.val_fraction = in.number("val_fraction", o.val_fraction, {.low = 0, .high = 1, .high_open = true}, "share of the training samples set aside for validation");
-  o.deletion = in.choice("deletion", o.deletion, {"drawn", "published"}, "where D_f comes from: keyed draws, or the list published for the data set");
-  o.unit = in.choice("unit", o.unit, {"sample", "class"}, "what is forgotten: single samples or whole classes");
-  o.augment_crop = in.integer("augment_crop", o.augment_crop, config::between(0, 1024), "zero padding of the random crop in training, pixels; 0 = off");
-  o.augment_flip = in.flag("augment_flip", o.augment_flip, "horizontal flip with probability 1/2 in training");
+  o.train_limit = in.integer("train_limit", o.train_limit, config::ge(0),
+                             "first n of a keyed permutation of the training samples; 0 = all");
+  o.test_limit = in.integer("test_limit", o.test_limit, config::ge(0),
+                            "first n of a keyed permutation of the test samples; 0 = all");
+  o.split_seed = in.integer("split_seed", o.split_seed, config::ge(0),
+                            "key of the deletion draws and the validation split");
+  o.val_fraction = in.number("val_fraction", o.val_fraction, {.low = 0, .high = 1, .high_open = true},
+                             "share of the training samples set aside for validation");
+  o.deletion = in.choice("deletion", o.deletion, {"drawn", "published"},
+                         "where D_f comes from: keyed draws, or the list published for the data set");
+  o.unit =
+      in.choice("unit", o.unit, {"sample", "class"}, "what is forgotten: single samples or whole classes");
+  o.augment_crop = in.integer("augment_crop", o.augment_crop, config::between(0, 1024),
+                              "zero padding of the random crop in training, pixels; 0 = off");
+  o.augment_flip =
+      in.flag("augment_flip", o.augment_flip, "horizontal flip with probability 1/2 in training");
   return o;
 }
 
 Splits make_splits(const Dataset& dataset, const DataOptions& options, const Ratio& ratio) {
   const std::int64_t n = dataset.size(Side::kTrain);
-  const DeletionList* published = options.deletion == "published" ? &list_for(dataset.info(), options) : nullptr;
+  const DeletionList* published =
+      options.deletion == "published" ? &list_for(dataset.info(), options) : nullptr;
   if (published) require_published(*published, dataset);
 
   Splits out;
@@ -157,11 +183,14 @@ Splits make_splits(const Dataset& dataset, const DataOptions& options, const Rat
                                     : ratio.floor_of(static_cast<std::int64_t>(out.train.size()));
   }
   if (count == 0 && ratio.numerator > 0)
-    throw ConfigError(fmt::format("ratio {} of {} training samples of {} is less than one sample: nothing to forget", ratio.text, out.train.size(), dataset.info().name));
+    throw ConfigError(
+        fmt::format("ratio {} of {} training samples of {} is less than one sample: nothing to forget",
+                    ratio.text, out.train.size(), dataset.info().name));
   out.deletion_sha256 = sha256_of(out.forget_order, count);
   out.forget.assign(out.forget_order.begin(), out.forget_order.begin() + count);
   std::sort(out.forget.begin(), out.forget.end());
-  std::set_difference(out.train.begin(), out.train.end(), out.forget.begin(), out.forget.end(), std::back_inserter(out.retain));
+  std::set_difference(out.train.begin(), out.train.end(), out.forget.begin(), out.forget.end(),
+                      std::back_inserter(out.retain));
   return out;
 }
 

@@ -1,0 +1,181 @@
+#include "data/dataset.hpp"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+
+#include "config/reader.hpp"
+#include "core/error.hpp"
+#include "core/files.hpp"
+#include "core/text.hpp"
+#include "data/packed_cache.hpp"
+
+namespace expunge::data {
+namespace {
+
+fs::path environment_path(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? fs::path(value) : fs::path();
+}
+
+// Mistakes in options that did not pass through read_dataset_options.
+template <class T>
+T option(const std::string& dataset, const nlohmann::json& options, const char* key, T fallback) {
+  if (!options.is_object() || !options.contains(key)) return fallback;
+  try {
+    return options.at(key).get<T>();
+  } catch (const nlohmann::json::exception&) {
+    throw ConfigError(
+        fmt::format("dataset.{}.{}: unexpected value {}", dataset, key, options.at(key).dump()));
+  }
+}
+
+const Reader& reader_for(const std::string& name, const nlohmann::json& options) {
+  const auto reader_name = option<std::string>(name, options, "reader", "");
+  if (const Reader* reader = find_reader(reader_name.empty() ? name : reader_name)) return *reader;
+  if (!reader_name.empty())
+    throw ConfigError(fmt::format("dataset.{}.reader: unknown \"{}\"{}", name, reader_name,
+                                  did_you_mean(reader_name, reader_names())));
+  throw ConfigError(
+      fmt::format("unknown data set \"{}\"{}; image folders of your own: [dataset.{}] with reader = "
+                  "\"image_folder\" and path",
+                  name, did_you_mean(name, reader_names()), name));
+}
+
+// The reader's constants under the job's options.
+Info info_for(const std::string& name, const nlohmann::json& options, const Reader& reader) {
+  Info info = reader.info;
+  info.name = name;
+  const auto channels = option<std::int64_t>(name, options, "channels", 0);
+  if (channels != 0 && info.channels != 0 && channels != info.channels)
+    throw ConfigError(fmt::format("dataset.{}.channels: {} always has {}, not {}", name, reader.info.name,
+                                  info.channels, channels));
+  if (channels != 0 && channels != 1 && channels != 3)
+    throw ConfigError(fmt::format("dataset.{}.channels: expected 1 or 3, found {}", name, channels));
+  if (channels != 0) info.channels = channels;
+  info.mean = option(name, options, "mean", info.mean);
+  info.deviation = option(name, options, "deviation", info.deviation);
+  return info;
+}
+
+// One value for all channels, or one a channel.
+void fit_to_channels(Info& info) {
+  for (auto* values : {&info.mean, &info.deviation}) {
+    if (values->size() == 1) values->assign(static_cast<std::size_t>(info.channels), values->front());
+    if (static_cast<std::int64_t>(values->size()) != info.channels)
+      throw ConfigError(fmt::format("dataset.{}.{}: expected {} values, one a channel, found {}", info.name,
+                                    values == &info.mean ? "mean" : "deviation", info.channels,
+                                    values->size()));
+  }
+  for (const double deviation : info.deviation)
+    if (!(deviation > 0))
+      throw ConfigError(
+          fmt::format("dataset.{}.deviation: expected values > 0, found {}", info.name, deviation));
+}
+
+// The first place that holds the data set; else an empty path and the places in `where`.
+fs::path locate(const std::string& name, const nlohmann::json& options, const Reader& reader,
+                std::string& where) {
+  std::vector<fs::path> places;
+  const auto folders = reader.folders.empty() ? std::vector<std::string>{name} : reader.folders;
+  const auto below = [&](const fs::path& root) {
+    for (const auto& folder : folders) places.push_back(root / folder);
+  };
+  if (const fs::path path = option<std::string>(name, options, "path", ""); !path.empty()) {
+    places.push_back(path);
+    below(path);
+  } else {
+    for (const auto& root : data_roots()) below(root);
+  }
+  where = fmt::format("data set {} not found: {} expected in one of", name, reader.info.files);
+  for (const auto& place : places) {
+    if (reader.present(place)) return place;
+    where += "\n  " + place.string();
+  }
+  where +=
+      fmt::format("\nset EXPUNGE_DATA_ROOT or [dataset.{}] path, or see `expunge data fetch {}`", name, name);
+  return {};
+}
+
+}  // namespace
+
+std::vector<fs::path> data_roots() {
+  std::vector<fs::path> roots;
+  if (const char* value = std::getenv("EXPUNGE_DATA_ROOT"))
+    for (const auto& root : split(value, ':'))
+      if (!root.empty()) roots.emplace_back(root);
+  roots.push_back(fetch_folder());
+  roots.emplace_back("/usr/local/share/datasets");
+  roots.emplace_back("/usr/share/datasets");
+  roots.push_back(project_folder());
+  return roots;
+}
+
+fs::path cache_folder() {
+  if (const auto folder = environment_path("EXPUNGE_CACHE"); !folder.empty()) return folder;
+  if (const auto folder = environment_path("XDG_CACHE_HOME"); !folder.empty()) return folder / "expunge";
+  if (const auto folder = environment_path("HOME"); !folder.empty()) return folder / ".cache" / "expunge";
+  return fs::temp_directory_path() / "expunge";
+}
+
+fs::path fetch_folder() { return cache_folder() / "data"; }
+
+fs::path project_folder() {
+  // The library lies in BUILD/lib, BUILD mostly in the project: walk up from there.
+  Dl_info library{};
+  std::error_code error;
+  if (::dladdr(reinterpret_cast<const void*>(&project_folder), &library) != 0 && library.dli_fname) {
+    for (fs::path at = fs::canonical(library.dli_fname, error).parent_path(); at.has_relative_path();
+         at = at.parent_path())
+      for (const auto& folder : {at / "data", at / "share" / "expunge" / "data"})
+        if (fs::exists(folder / "deletion_lists", error)) return folder;
+  }
+  return EXPUNGE_DATA_FOLDER;
+}
+
+nlohmann::json read_dataset_options(config::Reader& in) {
+  nlohmann::json out = nlohmann::json::object();
+  const auto path = in.text("path", "", "folder of the files; replaces the places searched otherwise");
+  const auto reader = in.text("reader", "", "reader of a data set of your own, e.g. image_folder");
+  const auto channels = in.integer("channels", 0, config::between(0, 3), "1 or 3; 0 = as the first image");
+  const auto mean =
+      in.numbers("mean", {}, config::any(), "mean of the pixels in [0, 1], one a channel or one for all");
+  const auto deviation =
+      in.numbers("deviation", {}, config::gt(0), "standard deviation of the pixels in [0, 1]");
+  if (channels == 2) in.problem("channels", "expected 1 or 3, found 2");
+  if (!reader.empty() && !find_reader(reader))
+    in.problem("reader", fmt::format("unknown \"{}\"{}", reader, did_you_mean(reader, reader_names())));
+  if (!path.empty()) out["path"] = path;
+  if (!reader.empty()) out["reader"] = reader;
+  if (channels != 0) out["channels"] = channels;
+  if (!mean.empty()) out["mean"] = mean;
+  if (!deviation.empty()) out["deviation"] = deviation;
+  return out;
+}
+
+Info describe(const std::string& name, const nlohmann::json& options) {
+  const Reader& reader = reader_for(name, options);
+  Info info = info_for(name, options, reader);
+  std::string where;
+  if (const fs::path root = locate(name, options, reader, where); !root.empty()) reader.measure(root, info);
+  return info;
+}
+
+std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::json& options) {
+  const Reader& reader = reader_for(name, options);
+  std::string where;
+  Source source{&reader, locate(name, options, reader, where), info_for(name, options, reader)};
+  if (source.root.empty()) throw DataError::missing(where);
+  Info measured = source.info;
+  reader.measure(source.root, measured);
+  fit_to_channels(measured);
+  source.info.mean = measured.mean;
+  source.info.deviation = measured.deviation;
+  return open_packed(source);
+}
+
+bool available(const std::string& name, const nlohmann::json& options, std::string& where) {
+  return !locate(name, options, reader_for(name, options), where).empty();
+}
+
+}  // namespace expunge::data
