@@ -1,0 +1,55 @@
+// The one symbol that the command line opens in this library. Owns the runtime: errors here end all ranks.
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <cstring>
+#include <malloc.h>
+
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "engine/run.hpp"
+#include "engine/signals.hpp"
+
+namespace {
+
+// Training frees and allocates the same blocks every step; giving them back to the system each time costs page faults.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
+int dispatch(expunge::comm::Runtime& runtime, const std::string& command, const nlohmann::json& request) {
+  if (command == "run") return expunge::run_sweep(runtime, request);
+  if (command == "verify") return expunge::verify_store(runtime, request);
+  if (command == "bench-step") return expunge::bench_step(runtime, request);
+  throw expunge::InternalError("unknown engine command " + command);
+}
+
+}  // namespace
+
+extern "C" int expunge_engine_main(const char* command, const char* request_text) {
+  using namespace expunge;
+  keep_freed_memory();
+  comm::Runtime runtime(nullptr, nullptr);
+  install_signal_handlers();
+  try {
+    at::set_num_interop_threads(1);
+    at::set_num_threads(1);
+    at::globalContext().setDeterministicAlgorithms(true, false);
+    at::globalContext().setBenchmarkCuDNN(false);
+    const int code = dispatch(runtime, command, nlohmann::json::parse(request_text));
+    runtime.finish();
+    return code;
+  } catch (const CommError& error) {
+    runtime.abort(error.exit_code(), error.what());
+  } catch (const InternalError& error) {
+    runtime.abort(error.exit_code(), error.what());
+  } catch (const Error& error) {
+    // Agreed on by all ranks (Communicator::together): one message, one code, a regular end.
+    if (runtime.world().rank() == 0) log::write("error", error.what(), true);
+    runtime.finish();
+    return error.exit_code();
+  } catch (const std::exception& error) {
+    runtime.abort(kExitInternal, error.what());
+  }
+}

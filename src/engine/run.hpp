@@ -1,0 +1,17 @@
+// The subcommands that need LibTorch. Each takes its request as JSON from the command line layer and returns an exit code.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "comm/runtime.hpp"
+
+namespace expunge {
+
+// {job, out, cells, ranks_per_cell, set: [..], fresh, keep_outputs, progress}. Collective over the world.
+int run_sweep(comm::Runtime& runtime, const nlohmann::json& request);
+// {file}: computes the store's node again and compares science. Collective over the world.
+int verify_store(comm::Runtime& runtime, const nlohmann::json& request);
+// {model, dataset shape, batch, grain, steps, precision}: the engine's step against a bare loop. Collective over the world.
+int bench_step(comm::Runtime& runtime, const nlohmann::json& request);
+
+}  // namespace expunge

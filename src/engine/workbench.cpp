@@ -1,0 +1,32 @@
+#include "engine/workbench.hpp"
+
+#include "store/store_file.hpp"
+
+namespace expunge {
+
+Workbench::Workbench(comm::Runtime& r, sweep::Layout l, RunOptions o) : runtime(r), layout(std::move(l)), options(o) {}
+
+const data::Dataset& Workbench::dataset(const std::string& name, const nlohmann::json& dataset_options) {
+  auto& slot = datasets_[name + dataset_options.dump()];
+  if (!slot) slot = data::open(name, dataset_options);
+  return *slot;
+}
+
+const OriginalModel& Workbench::original(const std::string& id) {
+  auto found = originals_.find(id);
+  if (found == originals_.end()) {
+    OriginalModel o;
+    o.folder = layout.original_folder(id);
+    o.record = store::read_record(layout.original_store(id));
+    found = originals_.emplace(id, std::move(o)).first;
+  }
+  return found->second;
+}
+
+const metrics::Outputs& Workbench::untrained(const std::string& key, const std::function<metrics::Outputs()>& compute) {
+  auto found = untrained_.find(key);
+  if (found == untrained_.end()) found = untrained_.emplace(key, compute()).first;
+  return found->second;
+}
+
+}  // namespace expunge

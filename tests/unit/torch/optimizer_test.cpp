@@ -1,0 +1,131 @@
+// Flat-buffer optimisers against scalar formulas in double, and clipping and schedules against hand values.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/rng.hpp"
+#include "tensor/flat_parameters.hpp"
+#include "tensor/kernels.hpp"
+#include "tensor/optimizer.hpp"
+
+namespace expunge {
+namespace {
+
+struct Pair : torch::nn::Module {
+  torch::Tensor weight, bias;
+  Pair() {
+    weight = register_parameter("dense.weight", torch::zeros({5, 7}));
+    bias = register_parameter("dense.bias", torch::zeros({3}));
+  }
+};
+
+std::vector<double> trace(const config::OptimizerOptions& o, double decay, std::vector<double> p, const std::vector<std::vector<double>>& grads) {
+  std::vector<double> m(p.size()), v(p.size());
+  for (std::size_t t = 1; t <= grads.size(); ++t)
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      double g = grads[t - 1][i];
+      if (o.name == "adamw") p[i] *= 1 - o.lr * decay;
+      else g += decay * p[i];
+      if (o.name == "sgd") {
+        m[i] = t == 1 ? g : o.momentum * m[i] + g;
+        p[i] -= o.lr * (o.momentum > 0 ? m[i] : g);
+        continue;
+      }
+      m[i] = o.beta1 * m[i] + (1 - o.beta1) * g;
+      v[i] = o.beta2 * v[i] + (1 - o.beta2) * g * g;
+      const double mh = m[i] / (1 - std::pow(o.beta1, t)), vh = v[i] / (1 - std::pow(o.beta2, t));
+      p[i] -= o.lr * mh / (std::sqrt(vh) + o.eps);
+    }
+  return p;
+}
+
+class Optimizers : public testing::TestWithParam<std::string> {};
+
+TEST_P(Optimizers, FollowTheirFormulas) {
+  Pair module;
+  tensor::FlatParameters flat(module, torch::kCPU, [](const std::string&) { return true; }, "trainer");
+  config::OptimizerOptions o;
+  o.name = GetParam(), o.lr = 0.05, o.weight_decay = 0.1, o.momentum = o.name == "sgd" ? 0.9 : 0;
+  tensor::Optimizer optimizer(o, flat.trainable);
+  const Rng rng(3, "optimizer_test");
+  for (std::size_t e = 0; e < 2; ++e)
+    for (std::int64_t i = 0; i < flat.trainable.entries[e].numel; ++i)
+      flat.trainable.view(e).view({-1})[i] = rng.normal(e * 100 + i);
+  std::vector<double> start;
+  for (std::size_t e = 0; e < 2; ++e)
+    for (std::int64_t i = 0; i < flat.trainable.entries[e].numel; ++i) start.push_back(flat.trainable.view(e).view({-1})[i].item<double>());
+  std::vector<std::vector<double>> grads;
+  for (int t = 0; t < 6; ++t) {
+    torch::Tensor g = torch::zeros_like(flat.trainable.values);
+    grads.emplace_back();
+    for (std::size_t e = 0; e < 2; ++e)
+      for (std::int64_t i = 0; i < flat.trainable.entries[e].numel; ++i) {
+        const float x = static_cast<float>(rng.normal(1000 * (t + 1) + e * 100 + i));
+        flat.trainable.view_of(g, e).view({-1})[i] = x;
+        grads.back().push_back(x);
+      }
+    optimizer.step(flat.trainable, g, 1, 1);
+  }
+  const std::vector<double> weights(start.begin(), start.begin() + 35), biases(start.begin() + 35, start.end());
+  std::vector<std::vector<double>> gw, gb;
+  for (const auto& g : grads) gw.emplace_back(g.begin(), g.begin() + 35), gb.emplace_back(g.begin() + 35, g.end());
+  const auto want_w = trace(o, 0.1, weights, gw), want_b = trace(o, 0.0, biases, gb);   // biases do not decay
+  for (std::size_t i = 0; i < 35; ++i) EXPECT_NEAR(flat.trainable.view(0).view({-1})[i].item<double>(), want_w[i], 2e-6);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(flat.trainable.view(1)[i].item<double>(), want_b[i], 2e-6);
+}
+INSTANTIATE_TEST_SUITE_P(All, Optimizers, testing::Values("adamw", "adam", "sgd"));
+
+TEST(FlatParameters, StartOnCacheLinesAndHashIgnoresPadding) {
+  Pair module;
+  tensor::FlatParameters flat(module, torch::kCPU, [](const std::string&) { return true; }, "all");
+  EXPECT_EQ(flat.trainable.entries[1].offset, 48);   // 35 floats, rounded up to 64 bytes
+  EXPECT_EQ(flat.trainable.numel(), 38);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(module.bias.data_ptr()) % 64, 0u);
+  const auto before = flat.hash();
+  flat.trainable.values[40] = 1;   // padding
+  EXPECT_EQ(flat.hash(), before);
+  module.weight.data().view({-1})[3] = 1;
+  EXPECT_NE(flat.hash(), before);
+}
+
+TEST(FlatParameters, GradientsLandInTheBoundBuffer) {
+  Pair module;
+  tensor::FlatParameters flat(module, torch::kCPU, [](const std::string& n) { return n != "dense.bias"; }, "all");
+  EXPECT_EQ(flat.frozen.numel(), 3);
+  EXPECT_FALSE(module.bias.requires_grad());
+  torch::Tensor gradient = torch::zeros({flat.trainable.size()});
+  flat.bind_gradients(gradient);
+  (module.weight * torch::arange(35, torch::kFloat).view({5, 7})).sum().backward();
+  for (int i = 0; i < 35; ++i) EXPECT_EQ(gradient[i].item<float>(), static_cast<float>(i));
+}
+
+TEST(Kernels, SumOfSquaresMatchesTheFormula) {
+  const std::int64_t n = 3 * tensor::kBlock + 17;
+  std::vector<float> x(static_cast<std::size_t>(n));
+  double want = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    x[static_cast<std::size_t>(i)] = static_cast<float>(i % 7) - 3;
+    want += static_cast<double>(x[static_cast<std::size_t>(i)]) * x[static_cast<std::size_t>(i)];
+  }
+  EXPECT_EQ(tensor::sum_of_squares(x.data(), n), want);   // integers: exact in any order
+}
+
+TEST(Schedule, HandValues) {
+  config::TrainOptions o;
+  o.schedule = "linear";
+  EXPECT_DOUBLE_EQ(tensor::schedule_factor(o, 0, 20, 0), 1.0);
+  EXPECT_DOUBLE_EQ(tensor::schedule_factor(o, 19, 20, 0), 0.05);
+  o.warmup = 0.1;
+  EXPECT_DOUBLE_EQ(tensor::schedule_factor(o, 1, 20, 0), 0.5);
+  EXPECT_DOUBLE_EQ(tensor::schedule_factor(o, 11, 20, 0), 0.5);
+  o.warmup = 0, o.schedule = "cosine", o.optimizer.lr = 1, o.min_lr = 0.2;
+  EXPECT_NEAR(tensor::schedule_factor(o, 10, 20, 0), 0.6, 1e-12);
+  o.schedule = "step", o.lr_steps = {2, 4}, o.lr_decay = 0.1;
+  EXPECT_DOUBLE_EQ(tensor::schedule_factor(o, 0, 20, 1), 1.0);
+  EXPECT_NEAR(tensor::schedule_factor(o, 0, 20, 4), 0.01, 1e-15);
+  EXPECT_DOUBLE_EQ(tensor::clip_factor(10, 0), 1.0);
+  EXPECT_NEAR(tensor::clip_factor(10, 1), 0.1, 1e-7);
+}
+
+}  // namespace
+}  // namespace expunge
