@@ -55,8 +55,8 @@ void Communicator::agree(const std::string& problem, int exit_code) {
   for (std::size_t at = 0; alike && at < all.size(); at += first_length)
     alike = all.compare(at, first_length, first) == 0;
   alike = alike && all.size() == first_length * failed.size();
-  throw Error(static_cast<int>(reports[static_cast<std::size_t>(failed.front())].exit_code),
-              alike ? first : fmt::format("{}: {}", name_ranks(failed, size_), first));
+  throw AgreedError(static_cast<int>(reports[static_cast<std::size_t>(failed.front())].exit_code),
+                    alike ? first : fmt::format("{}: {}", name_ranks(failed, size_), first));
 }
 
 void Communicator::broadcast_text(std::string& text, int root) {

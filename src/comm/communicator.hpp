@@ -41,10 +41,11 @@ class Communicator {
   // A communicator over the ranks with the same `color`, ordered by `key`. Collective over the parent.
   virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
-  // Collective. When `problem` is non-empty on any rank, every rank throws Error(exit code) with the message of the
+  // Collective. When `problem` is non-empty on any rank, every rank throws AgreedError with the message of the
   // lowest such rank, prefixed with the ranks concerned. Use before a collective that a failed rank would miss.
   void agree(const std::string& problem, int exit_code);
-  // Runs `work` on this rank and agrees on its failure: an Error thrown on any rank is thrown on all.
+  // Runs `work` on this rank and agrees on its failure: an Error thrown on any rank is thrown on all. CommError and InternalError pass
+  // through: they end the program.
   template <class Work>
   void together(Work&& work);
 

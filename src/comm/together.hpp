@@ -14,6 +14,8 @@ void Communicator::together(Work&& work) {
     work();
   } catch (const CommError&) {
     throw;  // the communicator itself is broken: nothing can be agreed on
+  } catch (const InternalError&) {
+    throw;  // our bug: the program ends
   } catch (const Error& error) {
     problem = error.what(), code = error.exit_code();
   } catch (const std::exception& error) {

@@ -61,6 +61,11 @@ struct CommError : Error {
   explicit CommError(const std::string& message) : Error(kExitComm, message) {}
 };
 
+// An error that all ranks of a communicator have agreed on: each of them throws it, so a regular end is possible.
+struct AgreedError : Error {
+  using Error::Error;
+};
+
 // An invariant of this program does not hold.
 struct InternalError : Error {
   explicit InternalError(const std::string& message) : Error(kExitInternal, message) {}

@@ -44,11 +44,13 @@ extern "C" int expunge_engine_main(const char* command, const char* request_text
     runtime.abort(error.exit_code(), error.what());
   } catch (const InternalError& error) {
     runtime.abort(error.exit_code(), error.what());
-  } catch (const Error& error) {
-    // Agreed on by all ranks (Communicator::together): one message, one code, a regular end.
-    if (runtime.world().rank() == 0) log::write("error", error.what(), true);
+  } catch (const AgreedError& error) {
+    if (runtime.world().rank() == 0) fmt::print(stderr, "expunge: {}\n", error.what());
     runtime.finish();
     return error.exit_code();
+  } catch (const Error& error) {
+    // Seen by this rank alone: the others may be waiting in a collective.
+    runtime.abort(error.exit_code(), error.what());
   } catch (const std::exception& error) {
     runtime.abort(kExitInternal, error.what());
   }
