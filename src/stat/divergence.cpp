@@ -19,6 +19,11 @@ double log_mean(double a, double b) {
   return high + std::log1p(0.5 * std::expm1(low - high));
 }
 
+// p ln(p / q), 0 for p = 0.
+double term(double log_p, double log_q) {
+  return log_p == -kInfinity ? 0 : std::exp(log_p) * (log_p - log_q);
+}
+
 }  // namespace
 
 void log_softmax(std::span<const float> logits, std::span<double> out) {
@@ -38,8 +43,7 @@ std::vector<double> log_softmax(std::span<const float> logits) {
 
 double kl(std::span<const double> log_p, std::span<const double> log_q, Base base) {
   double sum = 0;
-  for (std::size_t k = 0; k < log_p.size(); ++k)
-    if (log_p[k] != -kInfinity) sum += std::exp(log_p[k]) * (log_p[k] - log_q[k]);
+  for (std::size_t k = 0; k < log_p.size(); ++k) sum += term(log_p[k], log_q[k]);
   return in_base(sum, base);
 }
 
@@ -47,8 +51,8 @@ double js(std::span<const double> log_p, std::span<const double> log_q, Base bas
   double sum = 0;
   for (std::size_t k = 0; k < log_p.size(); ++k) {
     const double log_m = log_mean(log_p[k], log_q[k]);
-    if (log_p[k] != -kInfinity) sum += std::exp(log_p[k]) * (log_p[k] - log_m);
-    if (log_q[k] != -kInfinity) sum += std::exp(log_q[k]) * (log_q[k] - log_m);
+    // The pair is added first, which keeps JS(p, q) and JS(q, p) equal to the bit.
+    sum += term(log_p[k], log_m) + term(log_q[k], log_m);
   }
   // Rounding may leave a nearly equal pair a hair below zero; max keeps a NaN.
   return in_base(std::max(0.5 * sum, 0.0), base);
