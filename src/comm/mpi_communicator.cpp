@@ -13,7 +13,8 @@
 namespace expunge::comm {
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // of one MPI call
+constexpr std::size_t kMostBytes = std::size_t{16} << 20;    // of one MPI call
+constexpr std::size_t kMostSumBytes = std::size_t{4} << 20;  // of one MPI_Allreduce: its temporary is as long
 constexpr int kTag = 7;
 
 // What the ranks compare under EXPUNGE_CHECK_COLLECTIVES.
@@ -123,7 +124,7 @@ class MpiCommunicator final : public Communicator {
   void native_sum(float* data, std::int64_t count, void*) override {
     const CollectiveScope scope("native_sum", &seconds_);
     same_call(static_cast<std::size_t>(count) * sizeof(float), 0);
-    constexpr std::int64_t most = kMostBytes / sizeof(float);
+    constexpr std::int64_t most = kMostSumBytes / sizeof(float);
     for (std::int64_t done = 0; done < count; done += most)
       check_mpi(MPI_Allreduce(MPI_IN_PLACE, data + done, static_cast<int>(std::min(most, count - done)),
                               MPI_FLOAT, MPI_SUM, comm_),
