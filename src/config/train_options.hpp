@@ -10,35 +10,39 @@
 namespace expunge::config {
 
 struct OptimizerOptions {
-  std::string name = "adamw";     // adamw | adam | sgd
+  std::string name = "adamw";  // adamw | adam | sgd
   double lr = 1e-3;
-  double weight_decay = 0;        // adamw: decoupled; adam, sgd: added to the gradient
-  double momentum = 0;            // sgd
+  double weight_decay = 0;  // adamw: decoupled; adam, sgd: added to the gradient
+  double momentum = 0;      // sgd
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  std::string decay = "trainer";   // which tensors decay: all | matrices (biases and norms exempt) | trainer (HF Trainer: biases and LayerNorm exempt, BatchNorm not)
+  std::string decay = "trainer";  // which tensors decay: all | matrices (biases and norms exempt) | trainer
+                                  // (HF Trainer: biases and LayerNorm exempt, BatchNorm not)
 };
 
 struct TrainOptions {
   OptimizerOptions optimizer;
-  std::string schedule = "linear";     // constant | linear (to 0) | cosine (to min_lr) | step (lr_decay at lr_steps)
-  double warmup = 0;                   // fraction of all steps
-  double min_lr = 0;                   // cosine only
-  std::vector<double> lr_steps;        // step only: epochs (1-based) after which the rate is multiplied
+  std::string schedule =
+      "linear";       // constant | linear (to 0) | cosine (to min_lr) | step (lr_decay at lr_steps)
+  double warmup = 0;  // fraction of all steps
+  double min_lr = 0;  // cosine only
+  std::vector<double> lr_steps;  // step only: epochs (1-based) after which the rate is multiplied
   double lr_decay = 0.1;
-  double clip = 1.0;                   // global gradient norm; 0 = off
+  double clip = 1.0;  // global gradient norm; 0 = off
   std::int64_t epochs = 1;
-  std::int64_t batch = 128;            // global batch, samples
-  std::int64_t grain = 0;              // samples of a grain; 0 = the default rule of default_grain()
-  std::int64_t threads = 1;            // inside a rank; part of the cell's id because it can change bits
-  std::string precision = "fp32";      // fp32 | bf16 (autocast)
-  std::string bn = "train";            // train | frozen
+  std::int64_t batch = 128;        // global batch, samples
+  std::int64_t grain = 0;          // samples of a grain; 0 = the default rule of default_grain()
+  std::int64_t threads = 1;        // inside a rank; part of the cell's id because it can change bits
+  std::string precision = "fp32";  // fp32 | bf16 (autocast)
+  std::string bn = "train";        // train | frozen
 };
 
-// Largest power of two <= min(32, batch/4), at least 1; at least 8 when the model has BatchNorm (design: grains).
+// Largest power of two <= min(32, batch/4), at least 1; at least 8 when the model has BatchNorm (design:
+// grains).
 std::int64_t default_grain(std::int64_t batch, bool has_batch_norm);
 
-// Reads the keys above from `in`, `defaults` being the method's own. `optimizer` may be a table or a name; `lr`,
-// `weight_decay` and `momentum` are also accepted beside it as short forms. Resolved values always nest in `optimizer`.
+// Reads the keys above from `in`, `defaults` being the method's own. `optimizer` may be a table or a name;
+// `lr`, `weight_decay` and `momentum` are also accepted beside it as short forms (in one layer the table
+// wins). Resolved values always nest in `optimizer`.
 TrainOptions read_train_options(Reader& in, const TrainOptions& defaults);
 
 }  // namespace expunge::config
