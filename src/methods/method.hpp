@@ -1,18 +1,22 @@
-// What an unlearning method declares, and how it registers. A method is one file: its options, its plan and its run.
+// What an unlearning method declares, and how it registers. A method is one file: its options, its plan and
+// its run.
 //
-// The file is compiled twice. The torch-free build (EXPUNGE_ENGINE not defined) keeps the descriptor, which is all that
-// `check`, `list`, `plan` and `submit` need. The engine build defines EXPUNGE_ENGINE, adds `run` and registers it.
+// The file is compiled twice. The torch-free build (EXPUNGE_ENGINE not defined) keeps the descriptor, which
+// is all that `check`, `list`, `plan` and `submit` need. The engine build defines EXPUNGE_ENGINE, adds `run`
+// and registers it.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "config/train_options.hpp"
 
 namespace expunge {
-class Context;      // engine/context.hpp
+class Context;  // engine/context.hpp
 enum class Outcome { kFinished, kDiverged, kBudget };
 }  // namespace expunge
 
@@ -42,15 +46,15 @@ struct Taxonomy {
 };
 
 struct Descriptor {
-  std::string name;      // registered name = file name = TOML value = table row
-  std::string summary;   // one line
-  std::string source;    // paper
+  std::string name;     // registered name = file name = TOML value = table row
+  std::string summary;  // one line
+  std::string source;   // paper
   Taxonomy taxonomy;
-  bool noop_on_empty = false;    // leaves the model unchanged when D_f is empty
-  bool noop_on_zero_lr = true;   // leaves parameters unchanged when lr = 0
-  bool from_scratch = false;     // starts from a new initialisation, not from the original (retrain)
+  bool noop_on_empty = false;   // leaves the model unchanged when D_f is empty
+  bool noop_on_zero_lr = true;  // leaves parameters unchanged when lr = 0
+  bool from_scratch = false;    // starts from a new initialisation, not from the original (retrain)
   // Reads the options (recording docs and problems) and says what the method would do with them.
-  std::function<std::vector<Phase>(config::Reader&, const Sizes&)> plan;
+  std::function<std::vector<Phase>(config::Reader&, const Sizes&)> plan = {};
 };
 
 // Torch-free registry, sorted by name.
@@ -73,20 +77,25 @@ struct RegisterRunner {
 
 }  // namespace expunge::methods
 
-// Ends a method file. `read`: Options(config::Reader&); `plan`: std::vector<Phase>(const Options&, const Sizes&);
-// `run`: Outcome(const Options&, Context&), compiled only into the engine.
+// Ends a method file. `read`: Options(config::Reader&); `plan`: std::vector<Phase>(const Options&, const
+// Sizes&); `run`: Outcome(const Options&, Context&), compiled only into the engine: define it inside #ifdef
+// EXPUNGE_ENGINE.
 #ifdef EXPUNGE_ENGINE
-#define EXPUNGE_METHOD(descriptor, read, plan, run)                                                             \
-  const ::expunge::methods::RegisterRunner entry{                                                              \
-      (descriptor).name, [](::expunge::config::Reader& in, ::expunge::Context& ctx) { return run(read(in), ctx); }, \
+#define EXPUNGE_METHOD(descriptor, read, plan, run)                                                          \
+  static_assert(                                                                                             \
+      std::is_invocable_v<decltype(plan), const decltype(read(std::declval<::expunge::config::Reader&>()))&, \
+                          const ::expunge::methods::Sizes&>);                                                \
+  const ::expunge::methods::RegisterRunner entry{                                                            \
+      (descriptor).name,                                                                                     \
+      [](::expunge::config::Reader& in, ::expunge::Context& ctx) { return run(read(in), ctx); },             \
       [](::expunge::config::Reader& in) { return read(in).train; }};
 #else
-#define EXPUNGE_METHOD(descriptor, read, plan_function, run)                                                   \
-  const ::expunge::methods::RegisterDescriptor entry{[] {                                                      \
-    ::expunge::methods::Descriptor d = descriptor;                                                             \
-    d.plan = [](::expunge::config::Reader& in, const ::expunge::methods::Sizes& sizes) {                       \
-      return plan_function(read(in), sizes);                                                                   \
-    };                                                                                                         \
-    return d;                                                                                                  \
+#define EXPUNGE_METHOD(descriptor, read, plan_function, run)                             \
+  const ::expunge::methods::RegisterDescriptor entry{[] {                                \
+    ::expunge::methods::Descriptor d = descriptor;                                       \
+    d.plan = [](::expunge::config::Reader& in, const ::expunge::methods::Sizes& sizes) { \
+      return plan_function(read(in), sizes);                                             \
+    };                                                                                   \
+    return d;                                                                            \
   }()};
 #endif
