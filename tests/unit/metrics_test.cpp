@@ -263,6 +263,14 @@ TEST(AucMetric, CorrectnessKeepsTheAccuracyIdentity) {
   EXPECT_EQ(auc.at("auc_down"), 1 - auc.at("auc_gold_prob"));
 }
 
+TEST(AucMetric, DrawsFiveHundredKeyedSubsets) {
+  const Inputs in = evaluation();
+  const auto expected = stat::resampled_auc(metrics::gold_probability(in.get("retain")),
+                                            metrics::gold_probability(in.get("forget")), 500, Rng(42, "auc"));
+  EXPECT_EQ(compute("auc", in).at("auc_gold_prob"), expected.mean);
+  EXPECT_EQ(compute("auc", in).at("auc_gold_prob_sd"), expected.deviation);
+}
+
 TEST(AucMetric, IsExactWhereAllOfTheRetainSplitIsUsed) {
   Inputs in{.outputs = {}, .method = "x", .classes = 2, .seed = 1};
   // Correct: 7 of 10 retained, 4 of 10 deleted (G17).
@@ -376,6 +384,28 @@ TEST(Mia, EqualsADirectFitWhereNothingIsDrawn) {
   EXPECT_GT(values.at("mia_ratio"), values.at("mia_ratio_retain"));
 }
 
+TEST(Mia, WithoutValidationTestIsHalvedByKey) {
+  Inputs in = evaluation();
+  in.outputs["val"] = noisy(199, 4, 2, 2);  // too small to be used
+  in.outputs["retain"] = noisy(250, 4, 3, 4);
+  const auto test = metrics::entropy(in.get("test"));
+  std::vector<double> x = metrics::entropy(in.get("retain")), held_out;
+  std::vector<std::uint8_t> member(500, 0);
+  std::fill_n(member.begin(), 250, std::uint8_t{1});
+  for (const auto i : Rng(42, "mia").sub("halves").sample(500, 500)) {
+    (x.size() < 500 ? x : held_out).push_back(test[static_cast<std::size_t>(i)]);
+  }
+  const auto attacker = stat::fit_logistic(x, 1, member);
+  double members = 0;
+  for (const double h : held_out) members += attacker.decision({&h, 1}) > 0;
+  EXPECT_EQ(compute("mia", in).at("mia_false_positive"), members / 250);
+  // One more validation sample: all of test is held out.
+  in.outputs["val"] = noisy(200, 4, 2, 2);
+  const double share = compute("mia", in).at("mia_false_positive") * 500;
+  EXPECT_NEAR(share, std::round(share), 1e-9);
+  EXPECT_NE(share / 500, members / 250);
+}
+
 TEST(Mia, ProbabilitiesAreClipped) {
   // A sharp attacker gives seen samples nearly 1 and unseen ones less than 1e-3, which counts as 1e-3.
   Inputs in{.outputs = {}, .method = "x", .classes = 4, .seed = 3};
@@ -453,6 +483,48 @@ TEST(Zrf, NoiseFormMatchesItsIntegral) {
   }
 }
 
+TEST(Zrf, NoiseFormDrawsEveryClassAndSampleOnItsOwn) {
+  // Eleven classes need two random blocks; the oracle draws 53-bit logits of its own.
+  const std::int64_t classes = 11, n = 100;
+  Inputs in{.outputs = {}, .method = "x", .classes = classes, .seed = 5};
+  std::vector<float> logits(static_cast<std::size_t>(classes * n), 0);
+  in.outputs["forget"] =
+      outputs_of(classes, std::vector<std::int64_t>(static_cast<std::size_t>(n), 0), logits);
+  const Rng rng(6, "oracle");
+  double sum = 0;
+  for (std::uint64_t draw = 0; draw < 20000; ++draw) {
+    std::vector<double> q;
+    double total = 0;
+    for (std::uint64_t k = 0; k < 11; ++k) total += q.emplace_back(std::exp(rng.uniform(draw, k)));
+    for (const double e : q) {
+      const double p = 1 / 11.0, m = (p + e / total) / 2;
+      sum += 0.5 * (p * std::log(p / m) + e / total * std::log(e / total / m));
+    }
+  }
+  // The divergence is near 0.0096 with deviation 0.003 for one draw: 2e-5 is its deviation over 20,000.
+  EXPECT_NEAR(compute("zrf", in).at("zrf_mb"), 1 - sum / 20000, 1e-4);
+}
+
+TEST(Zrf, NoiseFormAveragesFiveHundredRepeats) {
+  // One sample, p uniform over two classes; over seeds the value spreads by a draw's deviation / sqrt(500).
+  Inputs in{.outputs = {}, .method = "x", .classes = 2};
+  in.outputs["forget"] = outputs_of(2, {0}, {0, 0});
+  double squares = 0, draws = 0, draws_squared = 0;
+  for (in.seed = 0; in.seed < 200; ++in.seed)
+    squares += std::pow(compute("zrf", in).at("zrf_mb") - expected_noise_zrf(0.5), 2);
+  const Rng rng(6, "oracle");
+  for (std::uint64_t i = 0; i < 20000; ++i) {
+    const double q = 1 / (1 + std::exp(rng.uniform(i, 0) - rng.uniform(i, 1))), a = (0.5 + q) / 2, b = 1 - a;
+    const double js =
+        0.5 * (0.5 * std::log(0.25 / (a * b)) + q * std::log(q / a) + (1 - q) * std::log((1 - q) / b));
+    draws += js / 20000;
+    draws_squared += js * js / 20000;
+  }
+  const double expected = (draws_squared - draws * draws) / 500;
+  // The variance of 200 values is known to 10 %; 100 or 1000 repeats would be 5 or 0.5 times.
+  EXPECT_NEAR(squares / 200 / expected, 1, 0.35);
+}
+
 TEST(Zrf, NoiseFormStaysInItsRange) {
   Inputs in{.outputs = {}, .method = "x", .classes = 1000, .seed = 5};
   in.outputs["forget"] = noisy(2, 1000, 500, 1);
@@ -472,7 +544,9 @@ TEST(Overall, OfThePaperNumbers) {
 TEST(Overall, MatchesTheReference) {
   EXPUNGE_NEEDS_GOLDEN();
   int number = 0;
-  for (const auto& c : test::golden_block("harmonic_score").at("cases")) {
+  const auto cases = test::golden_block("harmonic_score").at("cases");
+  ASSERT_EQ(cases.size(), 8u);
+  for (const auto& c : cases) {
     const auto score = metrics::overall_score(c.at("dt"), c.at("dt_orig"), c.at("df"), c.at("random"),
                                               c.at("is_neggrad").get<bool>() ? 0.4 : 0.2);
     EXPECT_NEAR(score.ungated, c.at("ungated").get<double>(), 1e-12) << "case " << number;

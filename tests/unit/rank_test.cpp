@@ -47,7 +47,9 @@ TEST(Rank, EqualsTheDefinitionOnRandomScores) {
 
 TEST(Rank, MatchesScikitLearn) {
   EXPUNGE_NEEDS_GOLDEN();
-  for (const auto& c : test::golden_block("roc_auc").at("cases")) {
+  const auto cases = test::golden_block("roc_auc").at("cases");
+  ASSERT_EQ(cases.size(), 8u);
+  for (const auto& c : cases) {
     Scores positives, negatives;
     for (std::size_t i = 0; i < c.at("labels").size(); ++i)
       (c.at("labels")[i] == 1 ? positives : negatives).push_back(c.at("scores")[i].get<double>());
