@@ -58,6 +58,7 @@ Node node_from_json(const json& object) {
 }
 
 void Diagnostics::add(const Position& at, const std::string& path, const std::string& message) {
+  ++reports_;
   if (!seen_.insert(at.text() + '\n' + path + '\n' + message.substr(0, message.find(';'))).second) return;
   problems_.push_back({at, path, message});
 }
@@ -267,6 +268,11 @@ Reader Reader::table(const std::string& key, const std::vector<std::string>& sho
   child->parent = state_;
   child->key = key;
   return reader;
+}
+
+const Node* Reader::raw(const std::string& key) {
+  state_->known.insert(key);
+  return find(key);
 }
 
 void Reader::finish(const std::vector<std::string>& also_known) {

@@ -43,8 +43,9 @@ class Diagnostics {
   void add(const Position& at, const std::string& path, const std::string& message);
   bool empty() const { return problems_.empty(); }
   std::size_t size() const { return problems_.size(); }
-  std::string text() const;   // one problem a line, ordered by position
-  void throw_if_any() const;  // ConfigError with text()
+  std::size_t reports() const { return reports_; }  // calls of add, dropped ones included
+  std::string text() const;                         // one problem a line, ordered by position
+  void throw_if_any() const;                        // ConfigError with text()
 
  private:
   struct Problem {
@@ -53,6 +54,7 @@ class Diagnostics {
   };
   std::vector<Problem> problems_;
   std::set<std::string> seen_;
+  std::size_t reports_ = 0;
 };
 
 // Closed or open ends of a numeric domain.
@@ -95,6 +97,10 @@ class Reader {
   // keys of this section that stand for the same key of the table (`lr` for `optimizer.lr`); inside one layer
   // the table wins.
   Reader table(const std::string& key, const std::vector<std::string>& short_forms = {});
+
+  // The winning value as written, null when absent: for values of more than one type. The caller checks and
+  // resolves it.
+  const Node* raw(const std::string& key);
 
   bool has(const std::string& key) const;           // written by the user in some layer
   Position position(const std::string& key) const;  // of the winning layer, or of the section

@@ -1,0 +1,308 @@
+#include "sweep/sections.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <tuple>
+
+#include "core/error.hpp"
+#include "core/text.hpp"
+#include "metrics/metric.hpp"
+#include "sweep/axes.hpp"
+
+namespace expunge::sweep {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<std::string> kSections = {"sweep",  "data", "original", "train",   "method", "evaluate",
+                                            "budget", "comm", "run",      "dataset", "model"};
+// What may stand below [dataset.X] and [model.Y].
+const std::vector<std::string> kOverridable = {"data", "original", "train", "method", "evaluate", "budget"};
+const std::vector<std::string> kDefaultMetrics = {"accuracy", "auc",  "mia",  "zrf",
+                                                  "overall",  "time", "flops"};
+
+// The default rule of grains made explicit: settings that mean the same have the same id.
+void resolve_grain(json& options, bool has_batch_norm) {
+  const auto grain = options.find("grain");
+  if (grain != options.end() && *grain == 0)
+    *grain = config::default_grain(options.at("batch").get<std::int64_t>(), has_batch_norm);
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string method_path(const std::string& method) { return "method." + method; }
+
+// "10% of retrain" -> 10; nothing when the text is something else.
+double percent_of_retrain(const std::string& text) {
+  char* end = nullptr;
+  const double percent = std::strtod(text.c_str(), &end);
+  std::string rest;
+  for (const char* c = end; *c; ++c)
+    if (*c != ' ') rest += *c;
+  return end != text.c_str() && rest == "%ofretrain" ? percent : -1;
+}
+
+}  // namespace
+
+std::vector<const config::Node*> Sections::layers(const std::string& section, const std::string& dataset,
+                                                  const std::string& model) const {
+  return job_.layers({{section}, {"dataset", dataset, section}, {"model", model, section}});
+}
+
+std::vector<const config::Node*> Sections::method_layers(const Base& base,
+                                                         const methods::Descriptor& method) const {
+  std::vector<config::Section> sections;
+  if (!method.from_scratch)
+    sections = {{"train"}, {"dataset", base.dataset, "train"}, {"model", base.model, "train"}};
+  sections.push_back({"method", method.name});
+  sections.push_back({"dataset", base.dataset, "method", method.name});
+  sections.push_back({"model", base.model, "method", method.name});
+  auto out = job_.layers(sections);
+  if (method.from_scratch) out.insert(out.begin(), &base.original_node);
+  return out;
+}
+
+void Sections::check_subsections(const config::Section& prefix) {
+  const auto at = [&](const std::string& section) {
+    auto path = prefix;
+    path.push_back(section);
+    return path;
+  };
+  const auto reader = [&](const std::string& section) {
+    return config::Reader(join(at(section), "."), job_.layers({at(section)}), problems_);
+  };
+  for (const char* recipe : {"train", "original"}) {
+    auto in = reader(recipe);
+    config::read_train_options(in, {});
+    in.finish(std::string(recipe) == "original" ? std::vector<std::string>{"seed"}
+                                                : std::vector<std::string>{});
+  }
+  auto data = reader("data");
+  data::read_data_options(data);
+  data.finish();
+  read_evaluate(job_.layers({at("evaluate")}));
+  read_budget(job_.layers({at("budget")}));
+  for (const auto& name : job_.names(at("method"))) {
+    auto path = at("method");
+    path.push_back(name);
+    if (!methods::find_descriptor(name))
+      problems_.add(job_.find(path)->at, join(path, "."),
+                    fmt::format("unknown method{}", did_you_mean(name, methods::descriptor_names())));
+  }
+  if (prefix.empty()) return;
+  if (const auto* node = job_.find(at("original")); node && node->children.count("seed"))
+    problems_.add(node->children.at("seed").at, join(at("original"), ".") + ".seed",
+                  "the seed is an axis: set it in [original]");
+  if (const auto* node = job_.find(at("evaluate")); node && node->children.count("metrics"))
+    problems_.add(node->children.at("metrics").at, join(at("evaluate"), ".") + ".metrics",
+                  "all cells have the same metrics: set them in [evaluate]");
+  if (prefix[0] != "model") return;
+  config::Reader section(join(prefix, "."), job_.layers({prefix}), problems_);
+  section.finish(kOverridable);
+}
+
+void Sections::check_names(const std::vector<std::string>& datasets,
+                           const std::vector<std::string>& methods) {
+  for (const auto& section : job_.names({})) {
+    const config::Node* node = job_.find({section});
+    if (!contains(kSections, section))
+      problems_.add(node->at, section, fmt::format("unknown section{}", did_you_mean(section, kSections)));
+    else if (!node->is_table)
+      problems_.add(node->at, section,
+                    fmt::format("expected a section [{}], got {}", section, node->value.dump()));
+  }
+  check_subsections({});
+  for (const auto& name : job_.names({"dataset"})) {
+    if (!known_dataset(job_, name)) {
+      problems_.add(job_.find({"dataset", name})->at, "dataset." + name,
+                    fmt::format("unknown data set{}; give it a reader if it is one of your own",
+                                did_you_mean(name, data::reader_names())));
+      continue;
+    }
+    check_subsections({"dataset", name});
+    if (!contains(datasets, name)) read_dataset(name);
+  }
+  for (const auto& name : job_.names({"model"})) {
+    if (models::find_descriptor(name))
+      check_subsections({"model", name});
+    else
+      problems_.add(job_.find({"model", name})->at, "model." + name,
+                    fmt::format("unknown model{}", did_you_mean(name, models::model_names())));
+  }
+  for (const auto& name : job_.names({"method"})) {
+    const auto* descriptor = methods::find_descriptor(name);
+    if (!descriptor || contains(methods, name)) continue;
+    method(Base{}, *descriptor, {.forget = 100, .retain = 900, .classes = 10});
+  }
+}
+
+json Sections::read_dataset(const std::string& dataset) {
+  config::Reader in("dataset." + dataset, job_.layers({{"dataset", dataset}}), problems_);
+  auto options = data::read_dataset_options(in);
+  in.finish(kOverridable);
+  return options;
+}
+
+void Sections::read_original(Base& base) {
+  config::Reader in("original", layers("original", base.dataset, base.model), problems_);
+  base.original_train = config::read_train_options(in, {});
+  in.finish({"seed"});
+  base.original = in.resolved_values();
+  base.original_node = config::node_from_json(base.original);
+}
+
+json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
+  config::Reader in("evaluate", layers, problems_);
+  in.integer("grain", 64, config::ge(1), "samples of an evaluation grain");
+  in.integer("random_networks", 5, config::ge(1), "untrained networks behind zrf and the overall score");
+  in.integer("seed", 0, config::ge(0), "key of the evaluation's draws");
+  in.finish({"metrics"});
+  json out = in.resolved_values();
+  // Metrics without a column in /row (time) do not distinguish cells.
+  out["metrics"] = json::array();
+  auto names = metrics();
+  std::sort(names.begin(), names.end());
+  for (const auto& name : names)
+    if (!metrics::find_metric(name)->columns.empty()) out["metrics"].push_back(name);
+  return out;
+}
+
+json Sections::read_budget(const std::vector<const config::Node*>& layers) {
+  config::Reader in("budget", layers, problems_);
+  const config::Node* flops = in.raw("flops");
+  in.finish();
+  json out = json::object();
+  if (!flops) return out;
+  const bool is_text = flops->value.is_string();
+  const double value = is_text                    ? percent_of_retrain(flops->value.get<std::string>())
+                       : flops->value.is_number() ? flops->value.get<double>()
+                                                  : -1;
+  if (value > 0 && value < 1e30)
+    out[is_text ? "percent_of_retrain" : "flops"] = value;
+  else
+    in.problem("flops", fmt::format("expected a number of FLOPs > 0 or \"10% of retrain\", got {}",
+                                    flops->is_table ? "a table" : flops->value.dump()));
+  return out;
+}
+
+std::vector<std::string> Sections::metrics() {
+  config::Reader in("evaluate", job_.layers({{"evaluate"}}), problems_);
+  std::vector<std::string> out;
+  const config::Node* node = job_.find({"evaluate", "metrics"});
+  const auto names = in.texts("metrics", kDefaultMetrics, "metrics to compute");
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (contains(out, names[i])) continue;
+    if (metrics::find_metric(names[i]))
+      out.push_back(names[i]);
+    else
+      problems_.add(
+          node && i < node->items.size() ? node->items[i] : in.position("metrics"), "evaluate.metrics",
+          fmt::format("unknown \"{}\"{}", names[i], did_you_mean(names[i], metrics::metric_names())));
+  }
+  return out;
+}
+
+std::string Sections::reduction() {
+  config::Reader in("comm", job_.layers({{"comm"}}), problems_);
+  auto out = in.choice(
+      "reduction", "ordered", {"ordered", "native"},
+      "ordered: the same bits on any number of ranks; native: the library's own sum, for comparisons");
+  in.finish();
+  return out;
+}
+
+RunSettings Sections::run_settings() {
+  config::Reader in("run", job_.layers({{"run"}}), problems_);
+  RunSettings out;
+  out.stall_seconds = in.number("stall_seconds", out.stall_seconds, config::gt(0),
+                                "no progress for so long ends the program");
+  out.checkpoint_seconds =
+      in.number("checkpoint_seconds", out.checkpoint_seconds, config::gt(0), "time between checkpoints");
+  out.checkpoint_steps = in.integer("checkpoint_steps", out.checkpoint_steps, config::ge(0),
+                                    "steps between checkpoints, beside the time; 0 = off");
+  out.keep_outputs = in.flag("keep_outputs", out.keep_outputs, "per-sample outputs in the cells' stores");
+  in.finish();
+  return out;
+}
+
+void Sections::price_model(Base& base, const config::Position& model_at) {
+  const auto& descriptor = *models::find_descriptor(base.model);
+  try {
+    const auto config = descriptor.config(
+        base.model, {base.info.channels, base.info.height, base.info.width, base.info.classes});
+    base.cost = descriptor.cost(config, base.info.height, base.info.width);
+    base.parameters = descriptor.parameters(config);
+    base.has_batch_norm = descriptor.has_batch_norm;
+  } catch (const ConfigError& error) {
+    problems_.add(model_at, "sweep.model",
+                  fmt::format("{} on {}: {}", base.model, base.dataset, error.what()));
+    base.usable = false;
+  }
+}
+
+void Sections::read_info(Base& base, const config::Position& dataset_at) {
+  try {
+    base.info = data::describe(base.dataset, base.dataset_options);
+  } catch (const ConfigError& error) {
+    problems_.add(dataset_at, "sweep.dataset", error.what());
+    base.usable = false;
+    return;
+  }
+  std::string where;
+  if (base.info.train_size > 0 || data::available(base.dataset, base.dataset_options, where)) return;
+  missing_ = where;
+  base.usable = false;
+}
+
+void Sections::throw_if_missing() const {
+  if (!missing_.empty()) throw DataError::missing(missing_);
+}
+
+Base Sections::base(const std::string& dataset, const std::string& model, const config::Position& dataset_at,
+                    const config::Position& model_at) {
+  Base out;
+  out.dataset = dataset;
+  out.model = model;
+  const auto before = problems_.reports();
+  out.dataset_options = read_dataset(dataset);
+  config::Reader data("data", layers("data", dataset, model), problems_);
+  out.data_options = data::read_data_options(data);
+  data.finish();
+  out.data = data.resolved_values();
+  read_original(out);
+  out.evaluate = read_evaluate(layers("evaluate", dataset, model));
+  out.budget = read_budget(layers("budget", dataset, model));
+  out.usable = problems_.reports() == before;
+  if (out.usable) read_info(out, dataset_at);
+  if (!out.usable) return out;
+  for (const auto& [key, limit, have] :
+       {std::tuple{"train_limit", out.data_options.train_limit, out.info.train_size},
+        {"test_limit", out.data_options.test_limit, out.info.test_size}})
+    if (limit > have)
+      data.problem(key, fmt::format("{} has only {} such samples, got {}", dataset, have, limit));
+  price_model(out, model_at);
+  resolve_grain(out.original, out.has_batch_norm);
+  out.usable = out.usable && problems_.reports() == before;
+  return out;
+}
+
+MethodPlan Sections::method(const Base& base, const methods::Descriptor& method,
+                            const methods::Sizes& sizes) {
+  config::Reader in(method_path(method.name), method_layers(base, method), problems_);
+  const auto phases = method.plan(in, sizes);
+  in.finish();
+  MethodPlan out;
+  out.options = in.resolved_values();
+  resolve_grain(out.options, base.has_batch_norm);
+  for (const auto& phase : phases) {
+    out.steps += phase.steps;
+    out.flops += (phase.forward + phase.teacher) * base.cost.forward + phase.backward * base.cost.backward;
+  }
+  return out;
+}
+
+}  // namespace expunge::sweep

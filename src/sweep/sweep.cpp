@@ -1,0 +1,231 @@
+#include "sweep/sweep.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/error.hpp"
+#include "core/hash.hpp"
+#include "metrics/metric.hpp"
+#include "sweep/axes.hpp"
+#include "sweep/sections.hpp"
+
+namespace expunge::sweep {
+namespace {
+
+using nlohmann::json;
+
+// What the cells of one (data set, model, method, ratio) share.
+struct Family {
+  bool usable = false;
+  std::size_t base = 0;
+  json settings;  // of a cell, without seed and original_id
+  double flops = 0, retrain_flops = 0, eval_flops = 0, budget_flops = 0;
+  std::int64_t total_steps = 0;
+};
+
+class Expansion {
+ public:
+  Expansion(const Axes& axes, Sections& sections, Plan& plan)
+      : axes_(axes), sections_(sections), plan_(plan), reduction_(sections.reduction()) {}
+
+  void run() {
+    plan_.cells.reserve(axes_.points.size());
+    for (const auto& point : axes_.points) {
+      const Family& family = family_of(point);
+      if (family.usable) add_cell(point, family);
+    }
+  }
+
+ private:
+  std::size_t base_of(const Point& point) {
+    const auto [found, added] = base_index_.try_emplace({point.dataset, point.model}, bases_.size());
+    if (added)
+      bases_.push_back(sections_.base(point.dataset, point.model, axes_.where("dataset", point.dataset),
+                                      axes_.where("model", point.model)));
+    return found->second;
+  }
+
+  // Sizes of the splits; a problem (and nothing) when D_f would be empty or the options do not fit the data
+  // set.
+  bool sizes_of(const Base& base, const data::Ratio& ratio, data::SplitSizes& sizes) {
+    try {
+      sizes = data::split_sizes(base.info, base.data_options, ratio);
+    } catch (const ConfigError& error) {
+      const auto* deletion = sections_.job().find({"data", "deletion"});
+      sections_.problems().add(deletion ? deletion->at : axes_.where("dataset", base.dataset),
+                               deletion ? "data.deletion" : "data", error.what());
+      return false;
+    }
+    if (sizes.forget > 0) return true;
+    sections_.problems().add(
+        axes_.where("ratio", json(ratio.value()).dump()), "sweep.ratio",
+        fmt::format("{} of {} training samples of {} is less than one sample: nothing to forget", ratio.text,
+                    sizes.train, base.dataset));
+    return false;
+  }
+
+  Family make_family(const Point& point) {
+    Family out;
+    out.base = base_of(point);
+    const Base& base = bases_[out.base];
+    const auto& method = *methods::find_descriptor(point.method);
+    data::SplitSizes sizes{.train = 1000, .forget = 100, .retain = 900};
+    const bool sized = base.usable && sizes_of(base, point.ratio, sizes);
+    const auto before = sections_.problems().reports();
+    const methods::Sizes method_sizes{
+        .forget = sizes.forget, .retain = sizes.retain, .classes = base.info.classes};
+    const auto plan = sections_.method(base, method, method_sizes);
+    if (const auto* retrain = methods::find_descriptor("retrain"))
+      out.retrain_flops = sections_.method(base, *retrain, method_sizes).flops;
+    if (!sized || sections_.problems().reports() != before) return out;
+    out.usable = true;
+    out.flops = plan.flops;
+    out.total_steps = plan.steps;
+    out.eval_flops = base.cost.forward * static_cast<double>(sizes.train + sizes.test + sizes.val);
+    json budget = json::object();
+    if (base.budget.contains("flops")) {
+      budget = base.budget;
+      out.budget_flops = base.budget.at("flops").get<double>();
+    } else if (base.budget.contains("percent_of_retrain") && !method.from_scratch) {
+      budget = base.budget;
+      out.budget_flops = base.budget.at("percent_of_retrain").get<double>() / 100 * out.retrain_flops;
+    }
+    out.settings = {{"dataset", point.dataset},
+                    {"model", point.model},
+                    {"method", point.method},
+                    {"ratio", point.ratio.value()},
+                    {"data", base.data},
+                    {"dataset_options", base.dataset_options},
+                    {"method_options", plan.options},
+                    {"evaluate", base.evaluate},
+                    {"budget", budget},
+                    {"reduction", reduction_}};
+    return out;
+  }
+
+  const Family& family_of(const Point& point) {
+    const auto key = std::tuple{point.dataset, point.model, point.method, point.ratio.text};
+    const auto found = families_.find(key);
+    return found != families_.end() ? found->second
+                                    : families_.emplace(key, make_family(point)).first->second;
+  }
+
+  std::size_t original_of(std::size_t base_index, std::int64_t seed) {
+    const auto [found, added] = original_index_.try_emplace({base_index, seed}, plan_.originals.size());
+    if (!added) return found->second;
+    const Base& base = bases_[base_index];
+    Original original;
+    original.key = fmt::format("dataset={}/model={}/seed={}", base.dataset, base.model, seed);
+    original.dataset = base.dataset;
+    original.model = base.model;
+    original.seed = seed;
+    original.settings = {{"dataset", base.dataset},
+                         {"model", base.model},
+                         {"seed", seed},
+                         {"data", base.data},
+                         {"original", base.original},
+                         {"dataset_options", base.dataset_options},
+                         {"evaluate", {{"grain", base.evaluate.at("grain")}}},
+                         {"reduction", reduction_}};
+    original.id = settings_id(original.settings);
+    original.parameters = base.parameters;
+    const auto sizes = data::split_sizes(base.info, base.data_options, data::Ratio{0, 1, "0"});
+    const auto samples = static_cast<double>(base.original_train.epochs * sizes.train);
+    original.flops = samples * (base.cost.forward + base.cost.backward);
+    plan_.originals.push_back(std::move(original));
+    return found->second;
+  }
+
+  void add_cell(const Point& point, const Family& family) {
+    Cell cell;
+    cell.key = fmt::format("dataset={}/model={}/method={}/ratio={}/seed={}", point.dataset, point.model,
+                           point.method, point.ratio.text, point.seed);
+    if (axes_.several_originals) cell.key += fmt::format("/original_seed={}", point.original_seed);
+    cell.dataset = point.dataset;
+    cell.model = point.model;
+    cell.method = point.method;
+    cell.ratio = point.ratio;
+    cell.seed = point.seed;
+    cell.original = original_of(family.base, point.original_seed);
+    cell.settings = family.settings;
+    cell.settings["seed"] = point.seed;
+    cell.settings["original_id"] = plan_.originals[cell.original].id;
+    cell.id = settings_id(cell.settings);
+    cell.flops = family.flops;
+    cell.retrain_flops = family.retrain_flops;
+    cell.eval_flops = family.eval_flops;
+    cell.budget_flops = family.budget_flops;
+    cell.total_steps = family.total_steps;
+    plan_.cells.push_back(std::move(cell));
+  }
+
+  const Axes& axes_;
+  Sections& sections_;
+  Plan& plan_;
+  std::string reduction_;
+  std::vector<Base> bases_;
+  std::map<std::pair<std::string, std::string>, std::size_t> base_index_;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, Family> families_;
+  std::map<std::pair<std::size_t, std::int64_t>, std::size_t> original_index_;
+};
+
+std::string hash_of_ids(const Plan& plan) {
+  std::set<std::string> ids;
+  for (const auto& cell : plan.cells) ids.insert(cell.id);
+  Sha256 hash;
+  for (const auto& id : ids) hash.add(id).add("\n");
+  return hash.hex();
+}
+
+template <class Name>
+std::vector<std::string> distinct(const std::vector<Point>& points, Name name) {
+  std::set<std::string> out;
+  for (const auto& point : points) out.insert(point.*name);
+  return {out.begin(), out.end()};
+}
+
+}  // namespace
+
+std::string settings_id(const json& settings) {
+  const auto options = settings.find("dataset_options");
+  if (options == settings.end() || !options->contains("path"))
+    return sha256_hex(settings.dump()).substr(0, 16);
+  json science = settings;
+  science["dataset_options"].erase("path");
+  return sha256_hex(science.dump()).substr(0, 16);
+}
+
+int default_ranks_per_cell(const Plan& plan, int world_size) {
+  constexpr std::int64_t kLargeModel = 20'000'000;
+  const bool large = std::any_of(plan.originals.begin(), plan.originals.end(),
+                                 [](const Original& original) { return original.parameters >= kLargeModel; });
+  return large ? world_size : 1;
+}
+
+Plan load(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  const config::Job job = config::read_job(file, overrides);
+  config::Diagnostics problems;
+  const Axes axes = read_axes(job, problems);
+  Sections sections(job, problems);
+  sections.check_names(distinct(axes.points, &Point::dataset), distinct(axes.points, &Point::method));
+  Plan plan;
+  plan.name = axes.name;
+  plan.file = job.file;
+  plan.text = job.text;
+  plan.metrics = sections.metrics();
+  plan.run = sections.run_settings();
+  for (const auto& name : plan.metrics)
+    for (const auto& column : metrics::find_metric(name)->columns)
+      if (std::find(plan.row_names.begin(), plan.row_names.end(), column.name) == plan.row_names.end())
+        plan.row_names.push_back(column.name);
+  Expansion(axes, sections, plan).run();
+  problems.throw_if_any();
+  sections.throw_if_missing();
+  plan.sha256 = hash_of_ids(plan);
+  return plan;
+}
+
+}  // namespace expunge::sweep
