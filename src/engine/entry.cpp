@@ -1,11 +1,13 @@
 // The one symbol that the command line opens in this library. Owns the runtime: errors here end all ranks.
-#include <torch/csrc/autograd/grad_mode.h>
 
-#include <cstring>
+
 #include <malloc.h>
 
+#include "tensor/torch.hpp"
+
+
+
 #include "core/error.hpp"
-#include "core/log.hpp"
 #include "engine/run.hpp"
 #include "engine/signals.hpp"
 

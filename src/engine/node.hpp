@@ -9,6 +9,7 @@
 #include "engine/context.hpp"
 #include "engine/image_source.hpp"
 #include "engine/workbench.hpp"
+#include "core/progress.hpp"
 #include "models/descriptor.hpp"
 
 namespace expunge {

@@ -1,0 +1,47 @@
+// Building blocks of the families: thin modules over ATen, with the parameter names of Hugging Face.
+#pragma once
+
+#include "models/torch/model.hpp"
+
+namespace expunge::models {
+
+// y = x W^T + b; weight [out, in], bias [out] unless switched off.
+class Linear : public torch::nn::Module {
+ public:
+  Linear(std::int64_t in, std::int64_t out, bool with_bias = true);
+  torch::Tensor forward(const torch::Tensor& x) { return at::linear(x, weight, bias); }
+  torch::Tensor weight, bias;
+};
+
+// Convolution over [n, C, H, W]; square kernel.
+class Conv2d : public torch::nn::Module {
+ public:
+  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, bool with_bias);
+  torch::Tensor forward(const torch::Tensor& x) { return at::conv2d(x, weight, bias, stride_, padding_); }
+  torch::Tensor weight, bias;
+
+ private:
+  std::int64_t stride_, padding_;
+};
+
+class LayerNorm : public torch::nn::Module {
+ public:
+  LayerNorm(std::int64_t width, double eps);
+  torch::Tensor forward(const torch::Tensor& x) { return at::layer_norm(x, {weight.numel()}, weight, bias, eps_); }
+  torch::Tensor weight, bias;
+
+ private:
+  double eps_;
+};
+
+// Fills, element by element, keyed by (rng, tensor name, element index).
+void fill_normal(torch::Tensor t, const Rng& rng, double deviation);
+void fill_truncated_normal(torch::Tensor t, const Rng& rng, double deviation);   // cut at two deviations
+void fill_uniform(torch::Tensor t, const Rng& rng, double bound);                // [-bound, bound)
+// He et al. 2015: normal with deviation sqrt(2 / (out_channels * kernel^2)).
+void fill_kaiming_fan_out(torch::Tensor weight, const Rng& rng);
+
+// The convolutional networks' initialiser: convolutions kaiming, norms 1 and 0, linear layers U(+-1/sqrt(fan in)), statistics 0 and 1.
+void initialize_convolutional(Model& model, const Rng& rng);
+
+}  // namespace expunge::models

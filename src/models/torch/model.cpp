@@ -1,0 +1,56 @@
+#include "models/torch/model.hpp"
+
+#include "core/error.hpp"
+#include "core/text.hpp"
+
+namespace expunge::models {
+namespace {
+
+std::map<std::string, Builder>& builders() {
+  static std::map<std::string, Builder> all;
+  return all;
+}
+
+}  // namespace
+
+BatchNorm::BatchNorm(std::int64_t channels, double e, double m) : eps(e), momentum(m) {
+  weight = register_parameter("weight", torch::ones({channels}));
+  bias = register_parameter("bias", torch::zeros({channels}));
+  running_mean = register_buffer("running_mean", torch::zeros({channels}));
+  running_var = register_buffer("running_var", torch::ones({channels}));
+  num_batches_tracked = register_buffer("num_batches_tracked", torch::zeros({}, torch::kLong));
+}
+
+torch::Tensor BatchNorm::forward(const torch::Tensor& x) {
+  const bool one_value = x.numel() == x.size(1);   // a grain's statistics of one value would be 0/0
+  if (!is_training() || frozen || one_value) {
+    if (one_value && is_training() && !frozen && batch_mean.defined()) {   // leaves the running statistics as they are
+      const torch::NoGradGuard no_grad;
+      batch_mean.copy_(running_mean);
+      batch_var.copy_(running_var);
+    }
+    return at::batch_norm(x, weight, bias, running_mean, running_var, false, 0, eps, x.is_cuda());
+  }
+  // With momentum 1 the "running" arguments receive exactly this grain's statistics.
+  return at::batch_norm(x, weight, bias, batch_mean, batch_var, true, 1.0, eps, x.is_cuda());
+}
+
+void Model::adopt_batch_norms() {
+  for (const auto& m : modules(false))
+    if (auto* bn = dynamic_cast<BatchNorm*>(m.get())) batch_norms_.push_back(bn);
+}
+
+RegisterBuilder::RegisterBuilder(std::string model_type, Builder builder) { builders()[std::move(model_type)] = builder; }
+
+std::shared_ptr<Model> build(const nlohmann::json& config) {
+  const auto type = config.value("model_type", "");
+  const auto found = builders().find(type);
+  if (found == builders().end()) {
+    std::vector<std::string> known;
+    for (const auto& [name, unused] : builders()) known.push_back(name);
+    throw ConfigError(fmt::format("config.json: unknown model_type \"{}\"{}", type, did_you_mean(type, known)));
+  }
+  return found->second(config);
+}
+
+}  // namespace expunge::models
