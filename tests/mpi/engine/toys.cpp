@@ -1,0 +1,338 @@
+#include "tests/mpi/engine/toys.hpp"
+
+#include "methods/runner_registry.hpp"
+
+namespace expunge::test {
+namespace {
+
+using models::Tensors;
+
+torch::Tensor dropped(const torch::Tensor& x, double p, bool training) {
+  if (p == 0 || !training) return x;
+  return x * torch::rand_like(x).ge(p).to(x.dtype()) / (1 - p);
+}
+
+class Toys : public models::Model {
+ public:
+  explicit Toys(double dropout = 0) : models::Model(nlohmann::json::object()), dropout_(dropout) {}
+  bool has_dropout() const override { return dropout_ > 0; }
+  void initialize(const Rng& rng) override {
+    const torch::NoGradGuard no_grad;
+    for (auto& p : named_parameters()) {
+      const Rng of = rng.sub(p.key());
+      auto flat = p.value().view({-1});
+      for (std::int64_t i = 0; i < flat.numel(); ++i)
+        flat[i] = 0.4 * of.normal(static_cast<std::uint64_t>(i));
+    }
+    for (models::BatchNorm* bn : batch_norms()) {
+      bn->weight.fill_(1), bn->bias.fill_(0);
+      bn->running_mean.fill_(0), bn->running_var.fill_(1);
+    }
+  }
+
+ protected:
+  torch::Tensor parameter(const char* name, std::vector<std::int64_t> shape) {
+    return register_parameter(name, torch::zeros(shape));
+  }
+  double dropout_;
+};
+
+class Quad : public Toys {
+ public:
+  explicit Quad(std::vector<float> start) : start_(std::move(start)), theta_(parameter("theta", {2})) {}
+  void initialize(const Rng&) override {
+    const torch::NoGradGuard no_grad;
+    theta_.copy_(torch::tensor(start_));
+  }
+  Tensors forward(const Tensors& in) override {
+    const torch::Tensor& a = in.at("a");
+    return {{"theta", theta_.expand({a.size(0), 2})}, {"a", a}};
+  }
+
+ private:
+  std::vector<float> start_;
+  torch::Tensor theta_;
+};
+
+class Logit : public Toys {
+ public:
+  Logit(std::int64_t samples, std::int64_t classes) : z_(parameter("z", {samples, classes})) {}
+  Tensors forward(const Tensors& in) override { return {{"logits", z_.index_select(0, in.at("index"))}}; }
+
+ private:
+  torch::Tensor z_;
+};
+
+class Mlp : public Toys {
+ public:
+  explicit Mlp(double dropout)
+      : Toys(dropout),
+        w1_(parameter("hidden.weight", {16, 2})),
+        b1_(parameter("hidden.bias", {16})),
+        w2_(parameter("head.weight", {2, 16})),
+        b2_(parameter("head.bias", {2})) {}
+  Tensors forward(const Tensors& in) override {
+    const torch::Tensor h = dropped(at::relu(at::linear(in.at("x"), w1_, b1_)), dropout_, is_training());
+    return {{"logits", at::linear(h, w2_, b2_)}};
+  }
+
+ private:
+  torch::Tensor w1_, b1_, w2_, b2_;
+};
+
+class ConvNet : public Toys {
+ public:
+  explicit ConvNet(double dropout)
+      : Toys(dropout),
+        conv_(parameter("conv.weight", {4, 1, 3, 3})),
+        bn_(register_module("bn", std::make_shared<models::BatchNorm>(4, 1e-5, 0.1))),
+        w_(parameter("head.weight", {3, 4})),
+        b_(parameter("head.bias", {3})) {
+    adopt_batch_norms();
+  }
+  Tensors forward(const Tensors& in) override {
+    const torch::Tensor h = at::relu(bn_->forward(at::conv2d(in.at("pixel_values"), conv_)));
+    return {{"logits", at::linear(dropped(h.mean({2, 3}), dropout_, is_training()), w_, b_)}};
+  }
+
+ private:
+  torch::Tensor conv_;
+  std::shared_ptr<models::BatchNorm> bn_;
+  torch::Tensor w_, b_;
+};
+
+class QuadTask : public tasks::Task {
+ public:
+  std::string name() const override { return "quad"; }
+  torch::Tensor loss(const Tensors& out, const torch::Tensor&) const override {
+    return (out.at("theta") - out.at("a")).square().sum(1) * 0.5;
+  }
+  torch::Tensor divergence(const Tensors& teacher, const Tensors& student, double) const override {
+    return (student.at("theta") - teacher.at("theta").detach()).square().sum(1) * 0.5;
+  }
+  torch::Tensor corrupt(const Batch& b, const std::string&, const Rng&) const override { return b.labels; }
+};
+
+class Scaled : public tasks::Task {
+ public:
+  Scaled(std::unique_ptr<tasks::Task> inner, double factor) : inner_(std::move(inner)), factor_(factor) {}
+  std::string name() const override { return inner_->name(); }
+  torch::Tensor loss(const Tensors& out, const torch::Tensor& targets) const override {
+    return inner_->loss(out, targets) * factor_;
+  }
+  torch::Tensor divergence(const Tensors& t, const Tensors& s, double temperature) const override {
+    return inner_->divergence(t, s, temperature);
+  }
+  torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {
+    return inner_->corrupt(b, mode, rng);
+  }
+
+ private:
+  std::unique_ptr<tasks::Task> inner_;
+  double factor_;
+};
+
+std::vector<std::int64_t> range(std::int64_t from, std::int64_t to) {
+  std::vector<std::int64_t> out;
+  for (auto i = from; i < to; ++i) out.push_back(i);
+  return out;
+}
+
+}  // namespace
+
+void Rows::load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const {
+  const torch::Tensor rows = torch::tensor(ids, torch::kLong);
+  into.inputs[name_] = input_.index_select(0, rows);
+  into.labels = labels_.index_select(0, rows);
+  loaded.push_back(ids);
+}
+
+MakeModel quad(std::vector<float> start) {
+  return [start] { return std::make_shared<Quad>(start); };
+}
+MakeModel logit(std::int64_t samples, std::int64_t classes) {
+  return [=] { return std::make_shared<Logit>(samples, classes); };
+}
+MakeModel mlp(double dropout) {
+  return [=] { return std::make_shared<Mlp>(dropout); };
+}
+MakeModel conv_net(double dropout) {
+  return [=] { return std::make_shared<ConvNet>(dropout); };
+}
+
+std::unique_ptr<tasks::Task> quad_task() { return std::make_unique<QuadTask>(); }
+std::unique_ptr<tasks::Task> scaled(std::unique_ptr<tasks::Task> task, double factor) {
+  return std::make_unique<Scaled>(std::move(task), factor);
+}
+
+Toy Toy::with(nlohmann::json changes) const {
+  Toy out = *this;
+  out.options.update(changes);
+  return out;
+}
+
+Toy quad_toy(std::vector<std::vector<float>> targets, std::vector<std::int64_t> forget,
+             std::vector<std::int64_t> retain, std::vector<float> start) {
+  Toy toy;
+  const auto n = static_cast<std::int64_t>(targets.size());
+  torch::Tensor a = torch::zeros({n, 2});
+  for (std::int64_t i = 0; i < n; ++i) a[i] = torch::tensor(targets[static_cast<std::size_t>(i)]);
+  toy.make = quad(std::move(start));
+  toy.task = quad_task();
+  toy.samples = std::make_shared<Rows>("a", a, torch::zeros({n}, torch::kLong));
+  toy.forget = std::move(forget), toy.retain = std::move(retain);
+  toy.options = {{"optimizer", "sgd"}, {"lr", 0.1},   {"momentum", 0},          {"weight_decay", 0},
+                 {"clip", 0},          {"epochs", 3}, {"schedule", "constant"}, {"batch", 64}};
+  toy.grain = 1;
+  return toy;
+}
+
+Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64_t> forget) {
+  Toy toy;
+  toy.make = logit(samples, classes);
+  toy.task = tasks::make_classification(classes);
+  toy.samples = std::make_shared<Rows>("index", torch::arange(samples, torch::kLong),
+                                       torch::arange(samples, torch::kLong).remainder(classes));
+  toy.forget = std::move(forget);
+  for (std::int64_t i = 0; i < samples; ++i)
+    if (std::find(toy.forget.begin(), toy.forget.end(), i) == toy.forget.end()) toy.retain.push_back(i);
+  toy.options = {{"optimizer", "sgd"}, {"lr", 1},     {"momentum", 0},          {"weight_decay", 0},
+                 {"clip", 0},          {"epochs", 1}, {"schedule", "constant"}, {"batch", 64}};
+  toy.grain = 2;
+  return toy;
+}
+
+Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout) {
+  Toy toy;
+  const std::int64_t n = forget + retain;
+  const Rng rng(7, "points");
+  torch::Tensor x = torch::zeros({n, 2}), y = torch::zeros({n}, torch::kLong);
+  for (std::int64_t i = 0; i < n; ++i) {
+    // Class 0 on the left, class 1 on the right; D_f belongs to class 1, but lies above class 0.
+    const bool in_forget = i < forget;
+    const std::int64_t label = in_forget ? 1 : i % 2;
+    const double cx = in_forget ? -2 : (label == 1 ? 2 : -2), cy = in_forget ? 3 : 0;
+    x[i][0] = cx + 0.4 * rng.normal(static_cast<std::uint64_t>(i), 0);
+    x[i][1] = cy + 0.4 * rng.normal(static_cast<std::uint64_t>(i), 1);
+    y[i] = label;
+  }
+  toy.make = mlp(dropout);
+  toy.task = tasks::make_classification(2);
+  toy.samples = std::make_shared<Rows>("x", x, y);
+  toy.forget = range(0, forget), toy.retain = range(forget, n);
+  return toy;
+}
+
+Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout) {
+  Toy toy;
+  const std::int64_t n = forget + retain;
+  const Rng rng(8, "images");
+  torch::Tensor x = torch::zeros({n, 1, 6, 6});
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < 36; ++j)
+      x[i].view({-1})[j] = rng.normal(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(j)) +
+                           (j % 3 == i % 3 ? 1.0 : 0.0);
+  toy.make = conv_net(dropout);
+  toy.task = tasks::make_classification(3);
+  toy.samples = std::make_shared<Rows>("pixel_values", x, torch::arange(n, torch::kLong).remainder(3));
+  toy.forget = range(0, forget), toy.retain = range(forget, n);
+  return toy;
+}
+
+std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy) {
+  config::Diagnostics problems;
+  auto in = config::Reader::resolved("method." + method, toy.options, problems);
+  const methods::Sizes sizes{static_cast<std::int64_t>(toy.forget.size()),
+                             static_cast<std::int64_t>(toy.retain.size()), 2};
+  auto phases = methods::find_descriptor(method)->plan(in, sizes);
+  in.finish();
+  problems.throw_if_any();
+  return phases;
+}
+
+void share(store::Checkpoint& c, comm::Communicator& comm) {
+  nlohmann::json all = {{"id", c.cell_id}, {"sequence", c.sequence}, {"state", c.state}, {"f32", c.f32}};
+  const auto packed = nlohmann::json::to_cbor(all);
+  std::string text(packed.begin(), packed.end());
+  comm.broadcast_text(text, 0);
+  all = nlohmann::json::from_cbor(text);
+  c.cell_id = all["id"], c.sequence = all["sequence"], c.state = all["state"];
+  c.f32 = all["f32"].get<std::map<std::string, std::vector<float>>>();
+}
+
+comm::Communicator& alone() {
+  static const auto self = comm::make_self();
+  return *self;
+}
+
+namespace {
+
+// The model with its starting parameters, in flat buffers.
+std::pair<std::shared_ptr<models::Model>, std::shared_ptr<tensor::FlatParameters>> start_of(const Toy& toy) {
+  auto model = toy.make();
+  model->initialize(Rng(toy.seed, "start"));
+  auto flat = std::make_shared<tensor::FlatParameters>(*model, torch::kCPU, toy.trainable, "trainer");
+  const torch::NoGradGuard no_grad;
+  if (toy.start.defined()) flat->trainable.values.copy_(toy.start);
+  return {model, flat};
+}
+
+}  // namespace
+
+ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
+                     std::int64_t stop_after, const store::Checkpoint* resume) {
+  ToyResult out;
+  const auto [model, flat] = start_of(toy);
+  out.start = flat->trainable.values.clone();
+  if (flat->buffers.size() > 0) out.start_buffers = flat->buffers.values.clone();
+
+  config::Diagnostics problems;
+  const auto* runner = methods::find_runner(method);
+  EXPUNGE_CHECK(runner, "no runner {}", method);
+  auto train_in = config::Reader::resolved("method." + method, toy.options, problems);
+  Context::Setup s;
+  s.comm = &comm;
+  s.model = model, s.parameters = flat;
+  s.make_model = [&] {
+    out.teachers.push_back(toy.make());
+    return out.teachers.back();
+  };
+  s.task = toy.task.get(), s.samples = toy.samples.get();
+  s.forget = toy.forget, s.retain = toy.retain;
+  s.train = runner->train(train_in);
+  s.grain = toy.grain, s.seed = toy.seed;
+  for (const auto& phase : plan_of(method, toy)) s.total_steps += phase.steps;
+  s.cell_id = "toy";
+  std::int64_t asked = 0;
+  s.poll = [&] { return ++asked == stop_after ? kPollStop : 0; };
+  s.save = [&](const store::Checkpoint& c) { out.checkpoint = c; };
+  if (resume) s.resume = *resume;
+
+  Context ctx(std::move(s));
+  auto in = config::Reader::resolved("method." + method, toy.options, problems);
+  try {
+    runner->run(in, ctx);
+  } catch (const Interrupted&) {
+    out.interrupted = true;
+    share(out.checkpoint, comm);
+  }
+  problems.throw_if_any();
+  out.report = ctx.report();
+  out.hash = flat->hash();
+  out.values = flat->trainable.values.clone();
+  if (flat->buffers.size() > 0) out.buffers = flat->buffers.values.clone();
+  out.layout = flat->trainable;
+  return out;
+}
+
+double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids) {
+  const torch::NoGradGuard no_grad;
+  const auto [model, flat] = start_of(toy);
+  flat->trainable.values.copy_(values);
+  model->eval();
+  Batch b;
+  toy.samples->load(ids, 0, b);
+  return toy.task->loss(model->forward(b.inputs), b.labels).mean().item<double>();
+}
+
+}  // namespace expunge::test

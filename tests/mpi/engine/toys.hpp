@@ -1,0 +1,90 @@
+// Toy models, samples and a harness that runs a method on them through the real engine.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/setup.hpp"
+
+namespace expunge::test {
+
+// Samples with fixed inputs: row i of `input` (named `name` for the model) and label i. Records which samples
+// were loaded.
+class Rows : public SampleSource {
+ public:
+  Rows(std::string name, torch::Tensor input, torch::Tensor labels)
+      : name_(std::move(name)), input_(std::move(input)), labels_(std::move(labels)) {}
+  void load(const std::vector<std::int64_t>& ids, std::int64_t pass, Batch& into) const override;
+  const torch::Tensor& input() const { return input_; }
+  const torch::Tensor& labels() const { return labels_; }
+
+  mutable std::vector<std::vector<std::int64_t>> loaded;  // one entry a grain
+
+ private:
+  std::string name_;
+  torch::Tensor input_, labels_;
+};
+
+// A small network whose parameters are drawn N(0, 1) * scale (BatchNorm: 1 and 0).
+using MakeModel = std::function<std::shared_ptr<models::Model>()>;
+MakeModel quad(std::vector<float> start);                     // loss 1/2 |theta - a_i|^2, theta in R^2
+MakeModel logit(std::int64_t samples, std::int64_t classes);  // each sample's logits are parameters
+MakeModel mlp(double dropout = 0);                            // 2 -> 16 -> 2, ReLU
+MakeModel conv_net(double dropout = 0);  // 3x3 convolution, BatchNorm, ReLU, pooling, linear: 1x6x6 -> 3
+
+std::unique_ptr<tasks::Task> quad_task();
+// The task with its loss (not its divergence) multiplied.
+std::unique_ptr<tasks::Task> scaled(std::unique_ptr<tasks::Task> task, double factor);
+
+// What a run starts from. Parameters come from `start` where it is defined, else from the initialiser.
+struct Toy {
+  MakeModel make;
+  std::shared_ptr<const tasks::Task> task;
+  std::shared_ptr<const Rows> samples;
+  std::vector<std::int64_t> forget, retain;
+  nlohmann::json options = nlohmann::json::object();  // of the method
+  std::int64_t grain = 4;
+  std::uint64_t seed = 42;
+  torch::Tensor start;  // flat trainable parameters
+  std::function<bool(const std::string&)> trainable = [](const std::string&) { return true; };
+
+  Toy with(nlohmann::json changes) const;  // the same with other options
+};
+
+Toy quad_toy(std::vector<std::vector<float>> targets, std::vector<std::int64_t> forget,
+             std::vector<std::int64_t> retain, std::vector<float> start);
+Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64_t> forget);
+// Two classes in the plane, separable; D_f is a cluster of its own.
+Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
+Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
+
+struct ToyResult {
+  std::string hash;             // of parameters and buffers
+  torch::Tensor values, start;  // flat trainable parameters after and before
+  torch::Tensor buffers, start_buffers;
+  RunReport report;
+  bool interrupted = false;
+  store::Checkpoint checkpoint;  // of an interrupted run, on every rank
+  tensor::FlatBuffer layout;
+  std::vector<std::shared_ptr<models::Model>> teachers;  // every other network that the run made
+};
+
+// Collective over `comm`. Runs a registered method. `stop_after` > 0: a signal after so many steps.
+ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
+                     std::int64_t stop_after = 0, const store::Checkpoint* resume = nullptr);
+// The method's plan for the toy's sizes and options.
+std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy);
+
+// Mean task loss of the toy's model with these parameters over the samples, eval mode (BatchNorm: fresh
+// running statistics).
+double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids);
+
+// Collective. The checkpoint of rank 0, on every rank.
+void share(store::Checkpoint& checkpoint, comm::Communicator& comm);
+
+comm::Communicator& alone();  // a communicator of one rank
+
+}  // namespace expunge::test
