@@ -1,5 +1,5 @@
-// Resumable state on disk: HDF5 with kind="checkpoint", arrays contiguous and uncompressed. Two generations are written alternately, so one
-// whole file exists at any time.
+// Resumable state on disk: HDF5 with kind="checkpoint", arrays contiguous and uncompressed. Two generations
+// are written alternately, so one whole file exists at any time.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
 // DataError 66 when there is no file, 65 when it is damaged or no checkpoint.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 
-// The newest of two generations that is whole. A damaged one is skipped with a warning; nothing when neither exists.
+// The newest of two generations that is whole. A damaged one is skipped with a warning; nothing when neither
+// exists.
 std::optional<Checkpoint> read_newest(const std::filesystem::path& path0, const std::filesystem::path& path1);
 
 }  // namespace expunge::store

@@ -1,5 +1,5 @@
-// A checked, owning wrapper over the part of the HDF5 C API that stores need. Every status is checked; HDF5's own
-// messages are silenced and turned into one exception. Not for use from several threads at once.
+// A checked, owning wrapper over the part of the HDF5 C API that stores need. Every status is checked; HDF5's
+// own messages are silenced and turned into one exception. Not for use from several threads at once.
 #pragma once
 
 #include <hdf5.h>
@@ -41,19 +41,19 @@ class Handle {
 // Bytes in front of the HDF5 part of every file.
 inline constexpr std::size_t kUserBlock = 512;
 
-// A file that lives in memory until its image is taken: HDF5 itself never writes to disk, so a full disk is an
-// ordinary error of write(2). `growth`: bytes by which its memory grows.
+// A file that lives in memory until its image is taken: HDF5 itself never writes to disk, so a full disk is
+// an ordinary error of write(2). `growth`: bytes by which its memory grows.
 Handle create_in_memory(std::size_t growth);
-// The finished bytes of such a file, user block included (still zero). Valid until the file is closed. Failure when an object of the
-// file is still open: its contents might be missing.
+// The finished bytes of such a file, user block included (still zero). Valid until the file is closed.
+// Failure when an object of the file is still open: its contents might be missing.
 std::span<const char> image(const Handle& file);
 // Read only, without file locks.
 Handle open_file(const std::filesystem::path& path);
 
 Handle create_group(hid_t parent, const std::string& name);
 Handle open_group(hid_t parent, const std::string& name);
-bool has(hid_t parent, const std::string& name);          // a group or dataset directly below `parent`
-std::vector<std::string> children(hid_t parent);          // names below it, sorted
+bool has(hid_t parent, const std::string& name);  // a group or dataset directly below `parent`
+std::vector<std::string> children(hid_t parent);  // names below it, sorted
 
 // Any text as the name of a link (`/` and a lone `.` mean something to HDF5), and back.
 std::string link_name(std::string_view text);
@@ -80,9 +80,11 @@ struct Layout {
   bool checksum = false;   // Fletcher-32 of each chunk
 };
 
-// Datasets of T = double, float, std::int64_t or std::uint8_t. An empty `dims` makes a scalar. A dataset without elements is contiguous.
+// Datasets of T = double, float, std::int64_t or std::uint8_t. An empty `dims` makes a scalar. A dataset
+// without elements is contiguous.
 template <class T>
-void write(hid_t parent, const std::string& name, std::span<const T> values, const std::vector<hsize_t>& dims, const Layout& layout = {});
+void write(hid_t parent, const std::string& name, std::span<const T> values, const std::vector<hsize_t>& dims,
+           const Layout& layout = {});
 void write_texts(hid_t parent, const std::string& name, const std::vector<std::string>& values);
 void write_text(hid_t parent, const std::string& name, const std::string& value);  // scalar, any length
 

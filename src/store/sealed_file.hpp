@@ -1,6 +1,6 @@
-// The envelope of every HDF5 file of this program. A 512-byte user block names the format and holds the length and the XXH3-128 hash of
-// the rest, so a reader knows before HDF5 looks at a byte whether the file is whole. Files are built in memory, marked complete last and
-// published under their final name in one step.
+// The envelope of every HDF5 file of this program. A 512-byte user block names the format and holds the
+// length and the XXH3-128 hash of the rest, so a reader knows before HDF5 looks at a byte whether the file is
+// whole. Files are built in memory, marked complete last and published under their final name in one step.
 #pragma once
 
 #include <filesystem>
@@ -16,17 +16,20 @@ enum class Publish {
   kReplace,  // rename(2)
 };
 
-// Builds a file of this kind ("run", "original", "board", "checkpoint") with `fill` and publishes it, making its folder where needed. Sets
-// `schema_version`, `kind` and, last, `complete`. False when the name is taken (kFirst); `taken`, if given, is then called with the path of the
-// unpublished file, which is removed afterwards. DataError 73 on any failure; nothing half-written stays behind.
-bool write_sealed(const std::filesystem::path& path, const std::string& kind, Publish how, std::size_t expected_bytes,
-                  const std::function<void(const h5::Handle&)>& fill,
+// Builds a file of this kind ("run", "original", "board", "checkpoint") with `fill` and publishes it, making
+// its folder where needed. Sets `schema_version`, `kind` and, last, `complete`. False when the name is taken
+// (kFirst); `taken`, if given, is then called with the path of the unpublished file, which is removed
+// afterwards. DataError 73 on any failure; nothing half-written stays behind.
+bool write_sealed(const std::filesystem::path& path, const std::string& kind, Publish how,
+                  std::size_t expected_bytes, const std::function<void(const h5::Handle&)>& fill,
                   const std::function<void(const std::filesystem::path&)>& taken = {});
 
-// Checks length and hash. DataError 66 when there is no file, 65 with the reason when it is damaged or not ours.
+// Checks length and hash. DataError 66 when there is no file, 65 with the reason when it is damaged or not
+// ours.
 void verify_seal(const std::filesystem::path& path);
 
-// verify_seal, then open; DataError 65 when the file is of another schema (with both numbers) or not complete.
+// verify_seal, then open; DataError 65 when the file is of another schema (with both numbers) or not
+// complete.
 h5::Handle open_sealed(const std::filesystem::path& path);
 
 // Runs `read`; an HDF5 failure in it becomes DataError 65 with the path.

@@ -1,15 +1,18 @@
 // Stores on disk: one HDF5 file per finished cell or original, schema 1.
 //
-//   attributes  schema_version kind complete id key dataset model method sweep ratio seed status status_text parameter_hash
-//               science_sha256 config_sha256 row_schema_sha256, provenance (program_version git_hash git_dirty compiler hdf5_version
-//               created_utc host slurm_*), and the record's text and integer attributes under their own names
+//   attributes  schema_version kind complete id key dataset model method sweep ratio seed status status_text
+//   parameter_hash
+//               science_sha256 config_sha256 row_schema_sha256, provenance (program_version git_hash
+//               git_dirty compiler hdf5_version created_utc host slurm_*), and the record's text and integer
+//               attributes under their own names
 //   /row f64[R]  /row_names text[R]
 //   /metrics/SPLIT/{count,correct,classes i64, loss_sum f64, confusion i64[C,C]}
 //   /config_json text (resolved settings; config_sha256 is its hash)
 //   /timing f64[P], /flops f64[K], each with the attribute `names`
 //   /history f64[E,H] with the attribute `columns`
-//   /rank_seconds f64[ranks]  /segments i64[S,3] (world size, first step, last step) with the attributes `host`, `started_utc`
-//   /logits/SPLIT f32[N,C], SPLIT_index i64[N], SPLIT_label i64[N], where outputs were kept
+//   /rank_seconds f64[ranks]  /segments i64[S,3] (world size, first step, last step) with the attributes
+//   `host`, `started_utc` /logits/SPLIT f32[N,C], SPLIT_index i64[N], SPLIT_label i64[N], where outputs were
+//   kept
 #pragma once
 
 #include <filesystem>
@@ -26,11 +29,12 @@ enum class Published {
   kDiffers,  // another process was first, with other science: its file stands
 };
 
-// Publishes the record atomically. A damaged file under the name is replaced. DataError 73 when it cannot be written; nothing half-written
-// is left.
+// Publishes the record atomically. A damaged file under the name is replaced. DataError 73 when it cannot be
+// written; nothing half-written is left.
 Published write_record(const std::filesystem::path& path, const Record& record);
 
-// The whole record. DataError 66 when there is no file; 65 when it is damaged, of another schema, or a board or checkpoint.
+// The whole record. DataError 66 when there is no file; 65 when it is damaged, of another schema, or a board
+// or checkpoint.
 Record read_record(const std::filesystem::path& path);
 
 // What a board needs of a store. Errors as for read_record.
@@ -39,7 +43,7 @@ struct RowHeader {
   double ratio = 0;
   std::int64_t seed = 0;
   std::string science_sha256, parameter_hash, config_sha256, row_schema_sha256;
-  std::int64_t restart_count = 0;        // of the scheduler's job that wrote it
+  std::int64_t restart_count = 0;  // of the scheduler's job that wrote it
   std::vector<double> row;
   std::map<std::string, double> timing;  // seconds
 };
@@ -52,7 +56,8 @@ std::string read_config_json(const std::filesystem::path& path);
 // SHA-256 of the column names: `row_schema_sha256`.
 std::string row_schema_sha256(const std::vector<std::string>& row_names);
 
-// Every root attribute of any file of this program (store, board, checkpoint) as JSON. Errors as for read_record.
+// Every root attribute of any file of this program (store, board, checkpoint) as JSON. Errors as for
+// read_record.
 nlohmann::json read_attributes(const std::filesystem::path& path);
 
 }  // namespace expunge::store
