@@ -160,7 +160,7 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
   Context ctx(node.setup(train, seed, steps));
   std::tie(record.status, record.status_text) = outcome_of([&] {
     for (std::int64_t e = 0; e < train.epochs; ++e)
-      ctx.epoch(ctx.retain(), [&](const Batch& b) { return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}}; }, {.epoch = e});
+      ctx.epoch(ctx.retain(), [&](const Batch& b) { return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}}; });
   });
   if (record.status != "ok")
     throw DataError(kExitNotAsAsked, fmt::format("training the original diverged ({}); lower original.lr or check the data", record.status_text));

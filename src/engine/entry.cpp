@@ -1,15 +1,11 @@
 // The one symbol that the command line opens in this library. Owns the runtime: errors here end all ranks.
-
-
+#include <ATen/Parallel.h>
 #include <malloc.h>
-
-#include "tensor/torch.hpp"
-
-
 
 #include "core/error.hpp"
 #include "engine/run.hpp"
 #include "engine/signals.hpp"
+#include "tensor/torch.hpp"
 
 namespace {
 

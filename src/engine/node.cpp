@@ -1,5 +1,6 @@
 #include "engine/node.hpp"
 
+#include <ATen/Parallel.h>
 #include <sys/resource.h>
 
 #include <algorithm>

@@ -37,7 +37,11 @@ std::string modern_name(std::string name, const std::map<std::string, torch::Ten
   return name;
 }
 
-std::string shape_text(torch::IntArrayRef shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string shape_text(torch::IntArrayRef shape) {
+  std::vector<std::string> sizes;
+  for (auto d : shape) sizes.push_back(std::to_string(d));
+  return "[" + join(sizes, ", ") + "]";
+}
 
 }  // namespace
 
