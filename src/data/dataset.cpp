@@ -175,7 +175,9 @@ std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::jso
 }
 
 bool available(const std::string& name, const nlohmann::json& options, std::string& where) {
-  return !locate(name, options, reader_for(name, options), where).empty();
+  const fs::path root = locate(name, options, reader_for(name, options), where);
+  if (!root.empty()) where = root.string();
+  return !root.empty();
 }
 
 }  // namespace expunge::data

@@ -89,7 +89,8 @@ Info describe(const std::string& name, const nlohmann::json& options = {});
 // every place looked at.
 std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::json& options = {});
 
-// True when the files are there; else `where` says what was looked for. Decodes nothing.
+// True when the files are there, with their folder in `where`; else `where` says what was looked for. Decodes
+// nothing.
 bool available(const std::string& name, const nlohmann::json& options, std::string& where);
 
 }  // namespace expunge::data
