@@ -144,7 +144,8 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
   Node node(bench, comm, original.id, original.dataset, original.model, original.settings, data::Ratio{0, 1, "0"});
   config::Diagnostics problems;
   auto in = config::Reader::resolved("original", original.settings.at("original"), problems);
-  const auto train = config::read_train_options(in, {});
+  const config::TrainOptions defaults;
+  const auto train = config::read_train_options(in, defaults);
   problems.throw_if_any();
   const auto seed = static_cast<std::uint64_t>(original.seed);
   node.model->initialize(Rng(seed, "init"));

@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
+#include "comm/bench_allreduce.hpp"
 #include "core/error.hpp"
 #include "engine/run.hpp"
 #include "engine/signals.hpp"
@@ -16,10 +17,18 @@ void keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
+int bench_reduction(expunge::comm::Runtime& runtime) {
+  const auto table = expunge::comm::bench_allreduce(runtime, {1 << 20, 10 << 20, 100 << 20});
+  if (runtime.world().rank() == 0) fmt::print("{}", table);
+  std::fflush(stdout);
+  return expunge::kExitOk;
+}
+
 int dispatch(expunge::comm::Runtime& runtime, const std::string& command, const nlohmann::json& request) {
   if (command == "run") return expunge::run_sweep(runtime, request);
   if (command == "verify") return expunge::verify_store(runtime, request);
   if (command == "bench-step") return expunge::bench_step(runtime, request);
+  if (command == "bench-allreduce") return bench_reduction(runtime);
   throw expunge::InternalError("unknown engine command " + command);
 }
 

@@ -180,20 +180,6 @@ void prepare_folder(comm::Communicator& world, const sweep::Plan& plan, const sw
   });
 }
 
-// A GPU where a driver answers and nobody asked for the CPU: ranks of a node take devices in turn.
-void use_device(Workbench& bench, const std::string& wish) {
-  if (wish == "cpu") return;
-  std::string reason;
-  bench.gpu = comm::open_gpu_plugin(&reason);
-  if (!bench.gpu) {
-    if (wish == "cuda") throw DataError::missing(fmt::format("--device cuda: {}", reason));
-    return;
-  }
-  const int index = bench.runtime.local_rank() % bench.gpu->device_count();
-  bench.gpu->use_device(index);
-  bench.device = torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
-}
-
 // `--fresh`: forget what was computed before.
 void forget_results(comm::Communicator& world, const sweep::Layout& layout, const std::vector<Item>& items) {
   world.together([&] {
@@ -260,7 +246,7 @@ int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
   per_cell = std::clamp<std::int64_t>(per_cell, 1, world.size());
   const int groups = (world.size() + static_cast<int>(per_cell) - 1) / static_cast<int>(per_cell);
   const auto host_group = world.split(world.rank() / static_cast<int>(per_cell), world.rank());
-  use_device(bench, request.value("device", "auto"));
+  bench.use_device(request.value("device", "auto"));
   const auto all = comm::make_transport(world, "auto", bench.gpu), group = comm::make_transport(*host_group, "auto", bench.gpu);
   if (world.rank() == 0)
     log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan.name, items.size(), originals.size(), world.size(),

@@ -45,13 +45,15 @@ int verify_store(comm::Runtime& runtime, const nlohmann::json& request) {
   options.checkpoints = false;
   options.keep_outputs = false;
   Workbench bench(runtime, layout, options);
+  bench.use_device(request.value("device", "auto"));
+  const auto ranks = comm::make_transport(world, "auto", bench.gpu);
   store::Record again;
   if (stored.kind == "original") {
-    again = train_original(bench, world, original_of_record(stored), {stored.sweep, "", {}, {}}, false);
+    again = train_original(bench, *ranks, original_of_record(stored), {stored.sweep, "", {}, {}}, false);
   } else {
     const auto& c = stored.config;
     const SweepFacts facts{stored.sweep, "", c.at("metrics").get<std::vector<std::string>>(), c.at("row_names").get<std::vector<std::string>>()};
-    again = compute_cell(bench, world, cell_of_record(stored), facts);
+    again = compute_cell(bench, *ranks, cell_of_record(stored), facts);
   }
   int equal = 1;
   if (world.rank() == 0) equal = report(stored, again) ? 1 : 0;

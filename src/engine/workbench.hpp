@@ -43,6 +43,8 @@ class Workbench {
   torch::Device device = torch::kCPU;
   const comm::GpuPlugin* gpu = nullptr;   // null without a GPU
 
+  // Takes a GPU where a driver answers ("auto"), never ("cpu"), or fails without one ("cuda"). Ranks of a node take devices in turn.
+  void use_device(const std::string& wish);
   const data::Dataset& dataset(const std::string& name, const nlohmann::json& dataset_options);
   const OriginalModel& original(const std::string& id);
   // Outputs of untrained networks, shared by the cells that ask for the same samples. `compute` is collective.

@@ -1,0 +1,29 @@
+// `expunge bench step|allreduce`: measures parts of the program; under mpirun with that many ranks.
+#include "cli/commands.hpp"
+#include "cli/engine_entry.hpp"
+#include "core/error.hpp"
+#include "core/text.hpp"
+
+namespace expunge::cli {
+namespace {
+
+int run(Args& args) {
+  nlohmann::json request;
+  request["model"] = args.option("--model", "NAME", "resnet20", "step: model");
+  request["channels"] = args.integer("--channels", "N", 3, 1, "step: image channels");
+  request["size"] = args.integer("--size", "N", 32, 1, "step: image height and width, pixels");
+  request["classes"] = args.integer("--classes", "N", 10, 2, "step: classes");
+  request["batch"] = args.integer("--batch", "N", 128, 1, "step: global batch, samples");
+  request["grain"] = args.integer("--grain", "N", 0, 0, "step: samples of a grain; 0 = the default rule");
+  request["steps"] = args.integer("--steps", "N", 20, 1, "step: measured steps of a round");
+  const auto what = args.positionals("step|allreduce", 1, 1, "what to measure").front();
+  args.finish();
+  if (what != "step" && what != "allreduce")
+    throw UsageError("bench: unknown \"" + what + "\"" + did_you_mean(what, {"step", "allreduce"}));
+  return run_engine("bench-" + what, request);
+}
+
+const RegisterCommand entry{"bench", "measure a training step, or the ordered reduction against the native one", run};
+
+}  // namespace
+}  // namespace expunge::cli
