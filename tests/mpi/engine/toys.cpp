@@ -1,5 +1,8 @@
 #include "tests/mpi/engine/toys.hpp"
 
+#include <algorithm>
+
+#include "core/error.hpp"
 #include "methods/runner_registry.hpp"
 
 namespace expunge::test {
@@ -285,6 +288,7 @@ ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicat
   const auto [model, flat] = start_of(toy);
   out.start = flat->trainable.values.clone();
   if (flat->buffers.size() > 0) out.start_buffers = flat->buffers.values.clone();
+  if (flat->frozen.size() > 0) out.start_frozen = flat->frozen.values.clone();
 
   config::Diagnostics problems;
   const auto* runner = methods::find_runner(method);
@@ -321,18 +325,36 @@ ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicat
   out.hash = flat->hash();
   out.values = flat->trainable.values.clone();
   if (flat->buffers.size() > 0) out.buffers = flat->buffers.values.clone();
+  if (flat->frozen.size() > 0) out.frozen = flat->frozen.values.clone();
   out.layout = flat->trainable;
   return out;
 }
 
-double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids) {
+namespace {
+
+models::Tensors outputs_of(const Toy& toy, const torch::Tensor& values, const Batch& b) {
   const torch::NoGradGuard no_grad;
   const auto [model, flat] = start_of(toy);
-  flat->trainable.values.copy_(values);
+  if (values.defined()) flat->trainable.values.copy_(values);
   model->eval();
+  return model->forward(b.inputs);
+}
+
+}  // namespace
+
+double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids) {
   Batch b;
   toy.samples->load(ids, 0, b);
-  return toy.task->loss(model->forward(b.inputs), b.labels).mean().item<double>();
+  return toy.task->loss(outputs_of(toy, values, b), b.labels).mean().item<double>();
+}
+
+double mean_divergence(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids,
+                       double temperature) {
+  Batch b;
+  toy.samples->load(ids, 0, b);
+  return toy.task->divergence(outputs_of(toy, {}, b), outputs_of(toy, values, b), temperature)
+      .mean()
+      .item<double>();
 }
 
 }  // namespace expunge::test

@@ -65,6 +65,7 @@ struct ToyResult {
   std::string hash;             // of parameters and buffers
   torch::Tensor values, start;  // flat trainable parameters after and before
   torch::Tensor buffers, start_buffers;
+  torch::Tensor frozen, start_frozen;  // undefined when everything trains
   RunReport report;
   bool interrupted = false;
   store::Checkpoint checkpoint;  // of an interrupted run, on every rank
@@ -81,6 +82,10 @@ std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy);
 // Mean task loss of the toy's model with these parameters over the samples, eval mode (BatchNorm: fresh
 // running statistics).
 double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids);
+
+// Mean divergence from the starting network, in the same way.
+double mean_divergence(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids,
+                       double temperature);
 
 // Collective. The checkpoint of rank 0, on every rank.
 void share(store::Checkpoint& checkpoint, comm::Communicator& comm);
