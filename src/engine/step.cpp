@@ -99,8 +99,9 @@ void Context::Impl::bind_leaf(const torch::Tensor& leaf, bool record_statistics)
   std::int64_t at = gradient_size;
   for (models::BatchNorm* bn : setup.model->batch_norms()) {
     const std::int64_t channels = bn->running_mean.numel();
-    bn->batch_mean = record_statistics ? leaf.narrow(0, at, channels) : torch::Tensor();
-    bn->batch_var = record_statistics ? leaf.narrow(0, at + channels, channels) : torch::Tensor();
+    // variable_data: a version counter of its own, or autograd would take one layer's statistics for a change of another's.
+    bn->batch_mean = record_statistics ? leaf.narrow(0, at, channels).variable_data() : torch::Tensor();
+    bn->batch_var = record_statistics ? leaf.narrow(0, at + channels, channels).variable_data() : torch::Tensor();
     at += 2 * channels;
   }
 }
@@ -185,6 +186,8 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
         throw;
       } catch (const Error& error) {
         problem = error.what(), code = error.exit_code(), internal = dynamic_cast<const InternalError*>(&error) != nullptr;
+      } catch (const c10::Error& error) {
+        problem = error.what_without_backtrace();
       } catch (const std::exception& error) {
         problem = error.what();
       }
