@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <type_traits>
 
@@ -37,6 +38,14 @@ Status checked(Status status, std::string_view what, const std::string& name) {
 
 Handle owned(hid_t id, Handle::Closer closer, std::string_view what, const std::string& name) {
   return {checked(id, what, name), closer};
+}
+
+// HDF5 takes two files in memory for one when they have the same name, and refuses the name of a file on
+// disk, which
+// `//` cannot be.
+std::string memory_name() {
+  static std::atomic<std::uint64_t> count{0};
+  return fmt::format("memory//{}", ++count);
 }
 
 Handle property_list(hid_t kind) { return owned(H5Pcreate(kind), H5Pclose, "create", "a property list"); }
@@ -228,7 +237,8 @@ Handle create_in_memory(std::size_t growth) {
           "the format version");
   checked(H5Pset_fapl_core(access, std::max<std::size_t>(growth, 4096), false), "choose",
           "the memory driver");
-  return owned(H5Fcreate("memory", H5F_ACC_TRUNC, create, access), H5Fclose, "create", "a file in memory");
+  return owned(H5Fcreate(memory_name().c_str(), H5F_ACC_TRUNC, create, access), H5Fclose, "create",
+               "a file in memory");
 }
 
 std::span<const char> image(const Handle& file) {
@@ -248,6 +258,15 @@ Handle open_file(const std::filesystem::path& path) {
   // Published files never change, so locks are of no use; some file systems do not have them.
   checked(H5Pset_file_locking(access, false, true), "switch off", "file locks");
   return owned(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, "open", path.string());
+}
+
+Handle open_bytes(std::string_view bytes) {
+  silence();
+  const Handle access = property_list(H5P_FILE_ACCESS);
+  checked(H5Pset_fapl_core(access, 4096, false), "choose", "the memory driver");
+  checked(H5Pset_file_image(access, const_cast<char*>(bytes.data()), bytes.size()), "hand over", "the bytes");
+  return owned(H5Fopen(memory_name().c_str(), H5F_ACC_RDONLY, access), H5Fclose, "open",
+               "the bytes of a file");
 }
 
 Handle create_group(hid_t parent, const std::string& name) {
@@ -381,11 +400,12 @@ void write(hid_t parent, const std::string& name, std::span<const T> values, con
   put_dataset(parent, name, file_type<T>(), native_type<T>(), values.data(), dims, layout);
 }
 
-void write_texts(hid_t parent, const std::string& name, const std::vector<std::string>& values) {
+void write_texts(hid_t parent, const std::string& name, const std::vector<std::string>& values,
+                 const Layout& layout) {
   const std::size_t width = widest(values);
   const Handle type = text_type(width);
   const std::string block = pack(values, width);
-  put_dataset(parent, name, type, type, block.data(), {values.size()}, {});
+  put_dataset(parent, name, type, type, block.data(), {values.size()}, layout);
 }
 
 void write_text(hid_t parent, const std::string& name, const std::string& value) {

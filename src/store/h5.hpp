@@ -49,6 +49,8 @@ Handle create_in_memory(std::size_t growth);
 std::span<const char> image(const Handle& file);
 // Read only, without file locks.
 Handle open_file(const std::filesystem::path& path);
+// The same from bytes, which are copied: many small reads of a small file cost more than one of the whole.
+Handle open_bytes(std::string_view bytes);
 
 Handle create_group(hid_t parent, const std::string& name);
 Handle open_group(hid_t parent, const std::string& name);
@@ -85,7 +87,8 @@ struct Layout {
 template <class T>
 void write(hid_t parent, const std::string& name, std::span<const T> values, const std::vector<hsize_t>& dims,
            const Layout& layout = {});
-void write_texts(hid_t parent, const std::string& name, const std::vector<std::string>& values);
+void write_texts(hid_t parent, const std::string& name, const std::vector<std::string>& values,
+                 const Layout& layout = {});
 void write_text(hid_t parent, const std::string& name, const std::string& value);  // scalar, any length
 
 std::vector<hsize_t> shape(hid_t parent, const std::string& name);

@@ -276,6 +276,7 @@ RowHeader header_of(hid_t file) {
   h.restart_count = h5::integer_attribute(file, "slurm_restart_count");
   h.row = h5::read<double>(file, "row");
   h.timing = read_named(file, "timing");
+  h.config_json = h5::read_text(file, "config_json");
   return h;
 }
 
@@ -328,9 +329,9 @@ Record read_record(const fs::path& path) {
     r.row_names = h5::read_texts(file, "row_names");
     if (row_schema_sha256(r.row_names) != h.row_schema_sha256 || r.row_names.size() != r.row.size())
       throw h5::Failure("row_names do not belong to the row");
-    const std::string config = h5::read_text(file, "config_json");
-    if (sha256_hex(config) != h.config_sha256) throw h5::Failure("config_json does not match config_sha256");
-    r.config = nlohmann::json::parse(config);
+    if (sha256_hex(h.config_json) != h.config_sha256)
+      throw h5::Failure("config_json does not match config_sha256");
+    r.config = nlohmann::json::parse(h.config_json);
     read_free_attributes(file, r);
     r.flops = read_named(file, "flops");
     r.splits = read_splits(file);
@@ -357,13 +358,6 @@ std::vector<std::string> read_row_names(const fs::path& path) {
   const h5::Handle file = open_store(path);
   std::vector<std::string> out;
   reading(path, [&] { out = h5::read_texts(file, "row_names"); });
-  return out;
-}
-
-std::string read_config_json(const fs::path& path) {
-  const h5::Handle file = open_store(path);
-  std::string out;
-  reading(path, [&] { out = h5::read_text(file, "config_json"); });
   return out;
 }
 

@@ -46,12 +46,12 @@ struct RowHeader {
   std::int64_t restart_count = 0;  // of the scheduler's job that wrote it
   std::vector<double> row;
   std::map<std::string, double> timing;  // seconds
+  std::string config_json;               // resolved settings
 };
 RowHeader read_row(const std::filesystem::path& path);
 
-// Names of the row's columns, and the resolved settings as text.
+// Names of the row's columns.
 std::vector<std::string> read_row_names(const std::filesystem::path& path);
-std::string read_config_json(const std::filesystem::path& path);
 
 // SHA-256 of the column names: `row_schema_sha256`.
 std::string row_schema_sha256(const std::vector<std::string>& row_names);

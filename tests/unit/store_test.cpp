@@ -130,7 +130,7 @@ TEST(Store, TheHeaderAgreesWithTheRecord) {
   EXPECT_EQ(h.row_schema_sha256, sha256_hex("test_accuracy\nforget_accuracy\nzrf\n"));
   EXPECT_EQ(h.restart_count, 0);
   EXPECT_EQ(read_row_names(folder / "cell.h5"), r.row_names);
-  EXPECT_EQ(read_config_json(folder / "cell.h5"), r.config.dump());
+  EXPECT_EQ(h.config_json, r.config.dump());
 }
 
 TEST(Store, ProvenanceIsFilledIn) {
@@ -397,6 +397,17 @@ TEST(Store, SameContentsGiveTheSameBytes) {
   write_sealed(folder / "a.h5", "board", Publish::kReplace, 0, fill);
   write_sealed(folder / "b.h5", "board", Publish::kReplace, 1 << 20, fill);
   EXPECT_EQ(read_file(folder / "a.h5"), read_file(folder / "b.h5"));
+}
+
+TEST(Store, TwoStoresCanBeOpenAtOnce) {
+  TemporaryFolder folder;
+  Record second = sample_record();
+  second.id = "other";
+  write_record(folder / "a.h5", sample_record());
+  write_record(folder / "b.h5", second);
+  const h5::Handle a = open_sealed(folder / "a.h5"), b = open_sealed(folder / "b.h5");
+  EXPECT_EQ(h5::text_attribute(a, "id"), sample_record().id);
+  EXPECT_EQ(h5::text_attribute(b, "id"), "other");
 }
 
 TEST(Store, AnyTextCanNameALink) {
