@@ -98,12 +98,19 @@ bool fetch_without_root(const json& entry) {
   return done;
 }
 
-bool fetch_package(const json& entry) {
-  if (::geteuid() == 0 && run_program({"apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=550", "install",
-                                       "--no-install-recommends", entry.at("debian_package")},
-                                      "/") == 0)
+// apt-get install, with fresh package lists where the ones at hand do not know the package.
+bool install_package(const std::string& package) {
+  const std::vector<std::string> install{
+      "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=550", "install", "--no-install-recommends", package};
+  return run_program(install, "/") == 0 ||
+         (run_program({"apt-get", "-q", "update"}, "/") == 0 && run_program(install, "/") == 0);
+}
+
+// Installs the package with root, else unpacks it. True when the data set is found afterwards.
+bool fetch_package(const std::string& name, const json& entry, std::string& where) {
+  if (::geteuid() == 0 && install_package(entry.at("debian_package")) && data::available(name, {}, where))
     return true;
-  return fetch_without_root(entry);
+  return fetch_without_root(entry) && data::available(name, {}, where);
 }
 
 std::string by_hand(const std::string& name, const json& entry) {
@@ -129,7 +136,7 @@ int fetch(const std::string& name) {
   const json& entry = all.at(name);
   if (!entry.contains("debian_package"))
     throw DataError::missing(fmt::format("{} cannot be fetched: {}", name, by_hand(name, entry)));
-  if (!fetch_package(entry) || !data::available(name, {}, where))
+  if (!fetch_package(name, entry, where))
     throw DataError::missing(fmt::format("the package {} could not be fetched with apt-get: {}",
                                          entry.at("debian_package").get<std::string>(),
                                          by_hand(name, entry)));

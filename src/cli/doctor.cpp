@@ -67,7 +67,7 @@ void check_threads(Report& report, comm::Runtime& runtime) {
   const long machine = ::sysconf(_SC_NPROCESSORS_ONLN);
   const auto all = runtime.world().all_gather_value(allowed);
   const int local = runtime.local_ranks();
-  const std::string found = fmt::format("{}; {} CPUs, {} ranks on this node, this rank may use {}",
+  const std::string found = fmt::format("{}; CPUs: {}, ranks on this node: {}, CPUs this rank may use: {}",
                                         cpu_model(), machine, local, allowed);
   if (local > 1 && allowed < machine && static_cast<long>(allowed) * local < std::min<long>(machine, local)) {
     report.warn(
@@ -91,7 +91,7 @@ void check_threads(Report& report, comm::Runtime& runtime) {
 }
 
 void check_mpi(Report& report, comm::Runtime& runtime, double start_seconds) {
-  const std::string found = fmt::format("{}, {} ranks, started in {}", runtime.mpi_version(),
+  const std::string found = fmt::format("{}, ranks: {}, started in {}", runtime.mpi_version(),
                                         runtime.world().size(), human_seconds(start_seconds));
   if (start_seconds > 10) {
     report.warn(

@@ -10,7 +10,7 @@ const RegisterReader entry{cifar_reader(
      .title = "CIFAR-100",
      .source = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
      .licence = "none stated; free for research with citation",
-     .files = "cifar-100-binary/{train,test}.bin, or {train,test}/CLASS/*.png",
+     .files = "{train,test}.bin, or {train,test}/CLASS/*.png",
      .classes = 100,
      .channels = 3,
      .height = 32,
