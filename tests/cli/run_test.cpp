@@ -1,0 +1,160 @@
+// Whole sweeps as a user runs them, on the shipped sample images: the same bits on any number of ranks, after kill -9 and after
+// SIGUSR1; failures, divergence, budgets and damaged stores accounted for.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "store/store_file.hpp"
+#include "tests/cli/command.hpp"
+
+namespace expunge::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Sweep : testing::Test {
+  // A job of seconds on tests' own cache; `more` is appended.
+  std::string write_job(const std::string& methods, const std::string& more = "", const std::string& name = "tiny") {
+    const auto path = folder.path() / (name + ".toml");
+    std::ofstream(path) << "[sweep]\nname = \"" << name << "\"\ndataset = [\"fashion_mnist\"]\nmodel = [\"resnet8\"]\nmethod = [" << methods
+                        << "]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 160\ntest_limit = 80\n[original]\nepochs = 1\nbatch = 32\n"
+                           "[train]\nepochs = 2\nbatch = 32\n[evaluate]\nrandom_networks = 1\n"
+                        << more;
+    return path.string();
+  }
+  std::string environment() const {
+    return "EXPUNGE_DATA_ROOT=" + quoted(EXPUNGE_SOURCE_DIR "/data/samples") + " EXPUNGE_CACHE=" + quoted((folder.path() / "cache").string()) +
+           " OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ";
+  }
+  std::string mpirun(int ranks) const {
+    return environment() + "mpirun --quiet --oversubscribe --bind-to none -n " + std::to_string(ranks);
+  }
+  CommandResult run(const std::string& job, const std::string& out, int ranks = 1, std::vector<std::string> more = {}) {
+    std::vector<std::string> words{"run", job, "--out", (folder.path() / out).string(), "--ranks-per-cell", std::to_string(ranks)};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_command(words, ranks == 1 ? environment() : mpirun(ranks));
+  }
+  // key -> science of every store of a sweep.
+  std::map<std::string, std::string> science(const std::string& out, const std::string& name = "tiny") {
+    std::map<std::string, std::string> all;
+    for (const auto& f : fs::recursive_directory_iterator(folder.path() / out / name))
+      if (f.path().extension() == ".h5" && f.path().string().find("checkpoints") == std::string::npos) {
+        const auto row = store::read_row(f.path());
+        all[row.key] = row.status + " " + row.parameter_hash + " " + row.science_sha256;
+      }
+    return all;
+  }
+  fs::path only_cell(const std::string& out, const std::string& name = "tiny") {
+    for (const auto& f : fs::recursive_directory_iterator(folder.path() / out / name / "cells"))
+      if (f.path().extension() == ".h5") return f.path();
+    return {};
+  }
+  TemporaryFolder folder;
+};
+
+constexpr const char* kAll = R"("retrain", "finetune", "neggrad", "neggrad_plus", "rand_label", "bad_t", "scrub", "salun")";
+
+TEST_F(Sweep, GivesTheSameBitsOnOneToFourRanks) {
+  const auto job = write_job(kAll);
+  const auto alone = run(job, "r1");
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  const auto expected = science("r1");
+  ASSERT_EQ(expected.size(), 9u);   // eight cells and the original
+  for (int ranks : {2, 3, 4}) {
+    const auto result = run(job, "r" + std::to_string(ranks), ranks);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(science("r" + std::to_string(ranks)), expected) << ranks << " ranks";
+  }
+  const auto again = run(job, "r1");   // everything is there: nothing is computed
+  EXPECT_EQ(again.exit_code, 0);
+  EXPECT_EQ(again.err.find("ok in"), std::string::npos) << again.err;
+}
+
+TEST_F(Sweep, GroupsOfRanksShareTheCells) {
+  const auto job = write_job(kAll);
+  ASSERT_EQ(run(job, "alone").exit_code, 0);
+  const auto result = run_command({"run", job, "--out", (folder.path() / "groups").string(), "--ranks-per-cell", "1"}, mpirun(3));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(science("groups"), science("alone"));
+}
+
+TEST_F(Sweep, SurvivesAKillAndASignalOnOtherRankCounts) {
+  const auto job = write_job(R"("scrub", "salun")", "[run]\ncheckpoint_steps = 1\n");
+  ASSERT_EQ(run(job, "undisturbed").exit_code, 0);
+  const auto expected = science("undisturbed");
+  for (int number : {SIGKILL, SIGUSR1}) {
+    const std::string out = number == SIGKILL ? "killed" : "signalled";
+    int disturbed = 0, resumed = 0;
+    for (int attempt = 0; attempt < 40; ++attempt) {   // each attempt is disturbed a little later
+      const std::string job_line = mpirun(2) + " timeout --preserve-status -s " + std::to_string(number) + " " + std::to_string(0.5 + 0.15 * attempt);
+      const auto result = run_command({"run", job, "--out", (folder.path() / out).string(), "--ranks-per-cell", "2"}, job_line);
+      disturbed += result.exit_code != 0;
+      resumed += result.err.find("resuming") != std::string::npos;
+      if (number == SIGUSR1 && result.exit_code != 0) EXPECT_EQ(result.exit_code, 85) << result.err;
+      if (result.exit_code == 0) break;
+    }
+    const auto last = run(job, out, 3);   // the rest, on another number of ranks
+    ASSERT_EQ(last.exit_code, 0) << last.err;
+    EXPECT_EQ(science(out), expected) << "signal " << number;
+    EXPECT_GE(disturbed, 1) << "signal " << number;
+    EXPECT_GE(resumed + (last.err.find("resuming") != std::string::npos), number == SIGUSR1 ? 1 : 0);
+  }
+}
+
+TEST_F(Sweep, VerifySaysEqualAndNoticesAnotherSeed) {
+  ASSERT_EQ(run(write_job(R"("neggrad")"), "out").exit_code, 0);
+  const auto file = only_cell("out");
+  const auto equal = run_command({"verify", file.string()}, mpirun(2));
+  EXPECT_EQ(equal.exit_code, 0) << equal.out << equal.err;
+  EXPECT_NE(equal.out.find("equal: parameters"), std::string::npos) << equal.out;
+  auto record = store::read_record(file);
+  record.row.at(0) += 1e-9;
+  fs::remove(file);
+  store::write_record(file, record);
+  const auto unequal = run_command({"verify", file.string()}, environment());
+  EXPECT_EQ(unequal.exit_code, 1);
+  EXPECT_NE(unequal.out.find("NOT EQUAL"), std::string::npos) << unequal.out;
+}
+
+TEST_F(Sweep, DivergenceAndBudgetAreResults) {
+  ASSERT_EQ(run(write_job(R"("neggrad_plus")", "[method.neggrad_plus]\nlr = 1e18\nclip = 0\n", "wild"), "out", 2).exit_code, 0);
+  EXPECT_EQ(store::read_row(only_cell("out", "wild")).status, "diverged");
+  ASSERT_EQ(run(write_job(R"("finetune")", "[budget]\nflops = \"30% of retrain\"\n", "cheap"), "out", 2).exit_code, 0);
+  const auto record = store::read_record(only_cell("out", "cheap"));
+  EXPECT_EQ(record.status, "budget");
+  const auto column = std::find(record.row_names.begin(), record.row_names.end(), "percent_of_retrain") - record.row_names.begin();
+  EXPECT_GE(record.row.at(static_cast<std::size_t>(column)), 0.3);   // stops after the step that spends it
+}
+
+TEST_F(Sweep, ADamagedStoreIsComputedAgain) {
+  const auto job = write_job(R"("neggrad")");
+  ASSERT_EQ(run(job, "out").exit_code, 0);
+  const auto before = science("out");
+  fs::resize_file(only_cell("out"), fs::file_size(only_cell("out")) / 2);
+  const auto again = run(job, "out");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.err.find("computing it again"), std::string::npos) << again.err;
+  EXPECT_EQ(science("out"), before);
+}
+
+TEST_F(Sweep, MistakesHaveTheirExitCodes) {
+  const auto misspelt = run(write_job(R"("scurb")"), "out", 2);
+  EXPECT_EQ(misspelt.exit_code, 64);
+  EXPECT_NE(misspelt.err.find("did you mean \"scrub\"?"), std::string::npos) << misspelt.err;
+  EXPECT_EQ(misspelt.err.find("scurb", misspelt.err.find("scurb") + 1), std::string::npos) << "one message, not one a rank: " << misspelt.err;
+  const auto job = write_job(R"("neggrad")");
+  std::ofstream(folder.path() / "file") << "in the way";
+  EXPECT_EQ(run(job, "file", 2).exit_code, 73);
+  const auto absent = run_command({"run", job, "--out", (folder.path() / "none").string()}, environment() + " EXPUNGE_DATA_ROOT=/nonexistent EXPUNGE_SYSTEM_DATA=/nonexistent");
+  EXPECT_NE(absent.exit_code, 70) << absent.err;
+  EXPECT_EQ(run_command({"verify", (folder.path() / "file").string()}, environment()).exit_code, 65);
+  EXPECT_EQ(run_command({"verify", (folder.path() / "nothing.h5").string()}, environment()).exit_code, 66);
+}
+
+}  // namespace
+}  // namespace expunge::test
