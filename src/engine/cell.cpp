@@ -34,8 +34,10 @@ void announce(comm::Communicator& comm, const store::Record& r, const std::strin
     return found == r.splits.end() || found->second.count == 0 ? std::string("-")
            : fmt::format("{:.1f} %", 100.0 * static_cast<double>(found->second.correct) / static_cast<double>(found->second.count));
   };
-  log::info("{}: {} in {} (test {}, forget {}, retain {}){}", what, r.status, human_seconds(r.timing.at("wall")), accuracy("test"),
+  // Every group speaks for its cells, not only the world's first rank.
+  const auto line = fmt::format("{}: {} in {} (test {}, forget {}, retain {}){}", what, r.status, human_seconds(r.timing.at("wall")), accuracy("test"),
             accuracy("forget"), accuracy(r.kind == "original" ? "train" : "retain"), r.status_text.empty() ? "" : ": " + r.status_text);
+  log::write("info", line, true);
 }
 
 // Runs a program over the context and turns what it throws into a status.
