@@ -11,10 +11,10 @@
 
 namespace expunge::comm {
 
-// Collective. Sums a vector of each of `sizes` (bytes, rounded down to whole floats; at least one float) over one leaf a
-// rank, ordered and native: the median over rounds of the slowest rank's seconds. Returns a table, one line a size, with
-// the bus bandwidth as nccl-tests defines it for all-reduce: bytes / seconds * 2 (ranks - 1) / ranks, 0 for one rank.
-// The table is the same on every rank.
+// Collective. Sums a vector of each of `sizes` (bytes, rounded down to whole floats; at least one float) over
+// one leaf a rank, ordered and native: the median over rounds of the slowest rank's seconds. Returns a table,
+// one line a size, with the bus bandwidth as nccl-tests defines it for all-reduce: bytes / seconds * 2 (ranks
+// - 1) / ranks, 0 for one rank. The table is the same on every rank.
 std::string bench_allreduce(Runtime& runtime, const std::vector<std::int64_t>& sizes);
 
 // One line of the table.

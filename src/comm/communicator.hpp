@@ -1,9 +1,11 @@
-// Collective communication. A function is collective if and only if it takes or holds a Communicator&; all ranks of it
-// must call it in the same order. Every call numbers itself; the abort line prints the last number and name.
+// Collective communication. A function is collective if and only if it takes or holds a Communicator&; all
+// ranks of it must call it in the same order. Every call numbers itself; the abort line prints the last
+// number and name.
 //
-// Transports: `self` (one rank), `mpi` (host memory), `nccl` (one GPU a rank) and `staged` (GPU memory through pinned
-// host memory and MPI, for ranks that share a GPU). The last two live in the CUDA plugin. Control messages (gather,
-// broadcast, agree) always travel in host memory; only `ordered_sum` and `native_sum` see device pointers.
+// Transports: `self` (one rank), `mpi` (host memory), `nccl` (one GPU a rank) and `staged` (GPU memory
+// through pinned host memory and MPI, for ranks that share a GPU). The last two live in the CUDA plugin.
+// Control messages (gather, broadcast, agree) always travel in host memory; only `ordered_sum` and
+// `native_sum` see device pointers.
 #pragma once
 
 #include <cstdint>
@@ -29,23 +31,27 @@ class Communicator {
   // The same, into rank `root` only (`recv` is ignored elsewhere).
   virtual void gather(const void* send, void* recv, const std::vector<std::size_t>& counts, int root) = 0;
 
-  // Exchanges `send[r]` (bytes `send_bytes[r]`) with rank r; received pieces land at `recv[r]`. The building block of the
-  // ordered reduction; device pointers on nccl and staged. `stream` is a raw cudaStream_t, null on the host.
+  // Exchanges `send[r]` (bytes `send_bytes[r]`) with rank r; received pieces land at `recv[r]`. The building
+  // block of the ordered reduction; device pointers on nccl and staged. `stream` is a raw cudaStream_t, null
+  // on the host.
   virtual void exchange(const std::vector<const void*>& send, const std::vector<std::size_t>& send_bytes,
-                        const std::vector<void*>& recv, const std::vector<std::size_t>& recv_bytes, void* stream) = 0;
+                        const std::vector<void*>& recv, const std::vector<std::size_t>& recv_bytes,
+                        void* stream) = 0;
   // In-place all-gather of slices: rank r owns bytes [offsets[r], offsets[r+1]) of `data`.
   virtual void all_gather_slices(void* data, const std::vector<std::size_t>& offsets, void* stream) = 0;
-  // The library's own sum, in place (MPI_Allreduce, ncclAllReduce): for comparisons; bits depend on the number of ranks.
+  // The library's own sum, in place (MPI_Allreduce, ncclAllReduce): for comparisons; bits depend on the
+  // number of ranks.
   virtual void native_sum(float* data, std::int64_t count, void* stream) = 0;
 
   // A communicator over the ranks with the same `color`, ordered by `key`. Collective over the parent.
   virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
-  // Collective. When `problem` is non-empty on any rank, every rank throws AgreedError with the message of the
-  // lowest such rank, prefixed with the ranks concerned. Use before a collective that a failed rank would miss.
+  // Collective. When `problem` is non-empty on any rank, every rank throws AgreedError with the message of
+  // the lowest such rank, prefixed with the ranks concerned. Use before a collective that a failed rank would
+  // miss.
   void agree(const std::string& problem, int exit_code);
-  // Runs `work` on this rank and agrees on its failure: an Error thrown on any rank is thrown on all. CommError and InternalError pass
-  // through: they end the program.
+  // Runs `work` on this rank and agrees on its failure: an Error thrown on any rank is thrown on all.
+  // CommError and InternalError pass through: they end the program.
   template <class Work>
   void together(Work&& work);
 

@@ -1,9 +1,11 @@
-// Sum of vectors over the leaves of one fixed binary tree (the grains of a step): the same bits on any number of ranks.
+// Sum of vectors over the leaves of one fixed binary tree (the grains of a step): the same bits on any number
+// of ranks.
 //
-// Leaves 0..G-1 are split into contiguous runs, rank r of W owning [G r / W, G (r+1) / W). Level by level, node (l, i) is the sum
-// of nodes (l-1, 2i) and (l-1, 2i+1); a node without right sibling passes up unchanged. A rank adds the maximal
-// subtrees inside its run; slices of these partial sums are exchanged; each rank finishes the tree for its slice in
-// the same order; slices are all-gathered. Slices end at multiples of 16 elements.
+// Leaves 0..G-1 are split into contiguous runs, rank r of W owning [G r / W, G (r+1) / W). Level by level,
+// node (l, i) is the sum of nodes (l-1, 2i) and (l-1, 2i+1); a node without right sibling passes up
+// unchanged. A rank adds the maximal subtrees inside its run; slices of these partial sums are exchanged;
+// each rank finishes the tree for its slice in the same order; slices are all-gathered. Slices end at
+// multiples of 16 elements.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +21,12 @@ namespace expunge::comm {
 // Leaves that rank `rank` of `ranks` owns: [first, second).
 std::pair<std::int64_t, std::int64_t> owned_leaves(std::int64_t leaves, int rank, int ranks);
 
-// Where the vectors live and how they are added. `host_arithmetic()` is plain memory; the CUDA plugin supplies device memory.
+// Where the vectors live and how they are added. `host_arithmetic()` is plain memory; the CUDA plugin
+// supplies device memory.
 struct Arithmetic {
-  std::function<float*(std::int64_t count)> allocate;               // 64-byte aligned at least
+  std::function<float*(std::int64_t count)> allocate;  // 64-byte aligned at least
   std::function<void(float*)> release;
-  std::function<void(float* into, const float* from, std::int64_t count)> add;   // into += from
+  std::function<void(float* into, const float* from, std::int64_t count)> add;  // into += from
   std::function<void(float* into, const float* from, std::int64_t count)> copy;
   std::function<void(float* into, std::int64_t count)> zero;
   void* stream = nullptr;  // handed to the communicator
@@ -32,15 +35,16 @@ Arithmetic host_arithmetic();
 
 class OrderedSum {
  public:
-  // `count` floats a leaf. Buffers are kept between steps: about log2(leaves)+2 of them at most (a run that begins and
-  // ends inside subtrees, possible from three ranks on, may need up to twice that), and small ones for the exchange.
-  // `comm` must outlive this. Neither begin(), leaf(), push() nor finish() allocates once all buffers exist.
+  // `count` floats a leaf. Buffers are kept between steps: about log2(leaves)+2 of them at most (a run that
+  // begins and ends inside subtrees, possible from three ranks on, may need up to twice that), and small ones
+  // for the exchange. `comm` must outlive this. Neither begin(), leaf(), push() nor finish() allocates once
+  // all buffers exist.
   OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithmetic = host_arithmetic());
   ~OrderedSum();
 
   // Begins a sum over `leaves` leaves. Collective in effect: all ranks begin with the same number.
   void begin(std::int64_t leaves);
-  std::int64_t first_leaf() const;   // this rank's run
+  std::int64_t first_leaf() const;  // this rank's run
   std::int64_t last_leaf() const;
   // Buffer for this rank's next leaf; contents undefined. The caller fills it, then calls push().
   float* leaf();

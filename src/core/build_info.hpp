@@ -5,8 +5,8 @@
 
 namespace expunge::build_info {
 
-extern const char* const kVersion;    // "0.1.0"
-extern const char* const kGitHash;    // 40 digits or "unknown"
+extern const char* const kVersion;  // "0.1.0"
+extern const char* const kGitHash;  // 40 digits or "unknown"
 extern const bool kGitDirty;
 extern const char* const kCompiler;   // "GNU 12.2.0"
 extern const char* const kBuildType;  // "Release"

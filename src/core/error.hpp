@@ -1,5 +1,6 @@
-// The program's exceptions. Each carries the exit code of the process; `cli/main.cpp` catches them, everything
-// else only adds context. A bad *result* (divergence, exhausted budget) is an Outcome, not an error.
+// The program's exceptions. Each carries the exit code of the process; `cli/main.cpp` catches them,
+// everything else only adds context. A bad *result* (divergence, exhausted budget) is an Outcome, not an
+// error.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,8 +14,9 @@ namespace expunge {
 // Exit codes, fixed for scripts and schedulers.
 enum ExitCode : int {
   kExitOk = 0,
-  kExitNotAsAsked = 1,    // finished, but not as asked: verify unequal, run with failed cells, doctor with findings
-  kExitUsage = 2,         // wrong command line
+  kExitNotAsAsked =
+      1,           // finished, but not as asked: verify unequal, run with failed cells, doctor with findings
+  kExitUsage = 2,  // wrong command line
   kExitIncomplete = 3,    // reduce: board written, but cells are missing
   kExitConfig = 64,       // mistake in a job or site file
   kExitCorrupt = 65,      // input exists but is damaged
@@ -61,7 +63,8 @@ struct CommError : Error {
   explicit CommError(const std::string& message) : Error(kExitComm, message) {}
 };
 
-// An error that all ranks of a communicator have agreed on: each of them throws it, so a regular end is possible.
+// An error that all ranks of a communicator have agreed on: each of them throws it, so a regular end is
+// possible.
 struct AgreedError : Error {
   using Error::Error;
 };
@@ -73,7 +76,8 @@ struct InternalError : Error {
 
 [[noreturn]] inline void fail_check(const char* expression, const std::string& message,
                                     std::source_location at = std::source_location::current()) {
-  throw InternalError(fmt::format("{}:{}: {} (check failed: {})", at.file_name(), at.line(), message, expression));
+  throw InternalError(
+      fmt::format("{}:{}: {} (check failed: {})", at.file_name(), at.line(), message, expression));
 }
 
 // For our own mistakes only; never reachable by what a user writes.

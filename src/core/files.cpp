@@ -16,7 +16,9 @@ namespace {
 
 void sync_path(const fs::path& path, int flags) {
   const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
-  if (fd < 0) throw DataError::cannot_write(fmt::format("{}: cannot open to sync: {}", path.string(), std::strerror(errno)));
+  if (fd < 0)
+    throw DataError::cannot_write(
+        fmt::format("{}: cannot open to sync: {}", path.string(), std::strerror(errno)));
   const int rc = ::fsync(fd), error = errno;
   ::close(fd);
   // Some file systems refuse fsync on folders (EINVAL): the rename is then as durable as they make it.
@@ -24,13 +26,16 @@ void sync_path(const fs::path& path, int flags) {
     throw DataError::cannot_write(fmt::format("{}: cannot sync: {}", path.string(), std::strerror(error)));
 }
 
-fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
 
 }  // namespace
 
 std::string read_file(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw DataError::missing(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+  if (fd < 0)
+    throw DataError::missing(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
   struct stat info {};
   if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
     ::close(fd);
@@ -58,7 +63,9 @@ std::string read_file(const fs::path& path) {
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) throw DataError::cannot_write(fmt::format("{}: cannot create folder: {}", folder.string(), error.message()));
+  if (error)
+    throw DataError::cannot_write(
+        fmt::format("{}: cannot create folder: {}", folder.string(), error.message()));
 }
 
 fs::path temporary_name(const fs::path& path) {
@@ -69,7 +76,8 @@ void publish_replace(const fs::path& temporary, const fs::path& path) {
   try {
     sync_path(temporary, O_RDONLY);
     if (::rename(temporary.c_str(), path.c_str()) != 0)
-      throw DataError::cannot_write(fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
+      throw DataError::cannot_write(
+          fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
     sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
   } catch (...) {
     ::unlink(temporary.c_str());
@@ -82,7 +90,8 @@ bool publish_first(const fs::path& temporary, const fs::path& path) {
     sync_path(temporary, O_RDONLY);
     if (::link(temporary.c_str(), path.c_str()) != 0) {
       if (errno == EEXIST) return false;
-      throw DataError::cannot_write(fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
+      throw DataError::cannot_write(
+          fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
     }
     sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
   } catch (...) {
@@ -96,7 +105,9 @@ bool publish_first(const fs::path& temporary, const fs::path& path) {
 void write_file_atomic(const fs::path& path, std::string_view content) {
   const fs::path temporary = temporary_name(path);
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) throw DataError::cannot_write(fmt::format("{}: cannot create: {}", temporary.string(), std::strerror(errno)));
+  if (fd < 0)
+    throw DataError::cannot_write(
+        fmt::format("{}: cannot create: {}", temporary.string(), std::strerror(errno)));
   std::size_t at = 0;
   while (at < content.size()) {
     const ssize_t n = ::write(fd, content.data() + at, content.size() - at);
@@ -115,7 +126,8 @@ void write_file_atomic(const fs::path& path, std::string_view content) {
 
 MappedFile::MappedFile(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw DataError::missing(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+  if (fd < 0)
+    throw DataError::missing(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
@@ -126,7 +138,8 @@ MappedFile::MappedFile(const fs::path& path) {
     void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
     const int error = errno;
     ::close(fd);
-    if (map == MAP_FAILED) throw DataError::missing(fmt::format("{}: cannot map: {}", path.string(), std::strerror(error)));
+    if (map == MAP_FAILED)
+      throw DataError::missing(fmt::format("{}: cannot map: {}", path.string(), std::strerror(error)));
     data_ = static_cast<const std::uint8_t*>(map);
   } else {
     ::close(fd);

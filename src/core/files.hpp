@@ -1,5 +1,5 @@
-// Files: whole-file reads with clear errors, and atomic publication (temporary name in the same folder, fsync,
-// rename or link, fsync of the folder). A file under its final name is complete.
+// Files: whole-file reads with clear errors, and atomic publication (temporary name in the same folder,
+// fsync, rename or link, fsync of the folder). A file under its final name is complete.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +21,19 @@ void make_folder(const fs::path& folder);
 // Name for a file that is still being written: PATH.tmp.HOST.PID
 fs::path temporary_name(const fs::path& path);
 
-// Publishes what lies under `temporary`: fsync, rename over `path`, fsync of the folder. DataError 73 on failure;
-// the temporary file is then removed.
+// Publishes what lies under `temporary`: fsync, rename over `path`, fsync of the folder. DataError 73 on
+// failure; the temporary file is then removed.
 void publish_replace(const fs::path& temporary, const fs::path& path);
 
-// The same with link(2): the first publisher of `path` wins. False when `path` existed already; `temporary` is then
-// left for the caller to compare and remove.
+// The same with link(2): the first publisher of `path` wins. False when `path` existed already; `temporary`
+// is then left for the caller to compare and remove.
 bool publish_first(const fs::path& temporary, const fs::path& path);
 
 // Writes `content` atomically (publish_replace).
 void write_file_atomic(const fs::path& path, std::string_view content);
 
-// A file mapped read-only into memory; pages are shared by all ranks of a node. DataError 66 when it cannot be opened.
+// A file mapped read-only into memory; pages are shared by all ranks of a node. DataError 66 when it cannot
+// be opened.
 class MappedFile {
  public:
   explicit MappedFile(const fs::path& path);

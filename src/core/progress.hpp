@@ -11,11 +11,11 @@ class Progress {
  public:
   // `unit` is what `total` counts ("samples"). Nothing is drawn unless standard error is a terminal.
   Progress(std::string title, std::string unit, std::int64_t total);
-  ~Progress();   // clears the line
+  ~Progress();  // clears the line
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void retitle(const std::string& title) { title_ = title; }
-  void add(std::int64_t done);   // draws at most ten times a second
+  void add(std::int64_t done);  // draws at most ten times a second
 
  private:
   using Clock = std::chrono::steady_clock;

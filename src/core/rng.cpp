@@ -48,7 +48,8 @@ double Rng::uniform(std::uint64_t item, std::uint64_t index) const { return to_u
 
 double Rng::normal(std::uint64_t item, std::uint64_t index) const {
   const Philox4 b = philox(key_, item, index);
-  const double u = to_unit((std::uint64_t{b[1]} << 32) | b[0]), v = to_unit((std::uint64_t{b[3]} << 32) | b[2]);
+  const double u = to_unit((std::uint64_t{b[1]} << 32) | b[0]),
+               v = to_unit((std::uint64_t{b[3]} << 32) | b[2]);
   return std::sqrt(-2.0 * std::log1p(-u)) * std::cos(2.0 * std::numbers::pi * v);
 }
 
@@ -72,7 +73,8 @@ std::vector<std::int64_t> Rng::sample(std::int64_t count, std::int64_t populatio
   std::vector<std::int64_t> order(static_cast<std::size_t>(population));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto j = i + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(population - i), static_cast<std::uint64_t>(i)));
+    const auto j = i + static_cast<std::int64_t>(
+                           below(static_cast<std::uint64_t>(population - i), static_cast<std::uint64_t>(i)));
     std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]);
   }
   order.resize(static_cast<std::size_t>(count));

@@ -22,8 +22,8 @@ constexpr std::uint64_t purpose_code(std::string_view name) {
   return h;
 }
 
-// Random numbers of one purpose under one seed. Cheap to copy. Every draw names its item (a sample id, an element
-// index ...) and, where one item needs several numbers, an index.
+// Random numbers of one purpose under one seed. Cheap to copy. Every draw names its item (a sample id, an
+// element index ...) and, where one item needs several numbers, an index.
 class Rng {
  public:
   Rng(std::uint64_t seed, std::string_view purpose);
@@ -31,10 +31,11 @@ class Rng {
   Rng sub(std::uint64_t coordinate) const;
   Rng sub(std::string_view coordinate) const { return sub(purpose_code(coordinate)); }
 
-  std::uint64_t bits(std::uint64_t item, std::uint64_t index = 0) const;         // 64 random bits
-  double uniform(std::uint64_t item, std::uint64_t index = 0) const;             // [0, 1), 53 bits
-  double normal(std::uint64_t item, std::uint64_t index = 0) const;              // N(0, 1), Box-Muller
-  std::uint64_t below(std::uint64_t bound, std::uint64_t item, std::uint64_t index = 0) const;  // [0, bound), unbiased to 2^-64
+  std::uint64_t bits(std::uint64_t item, std::uint64_t index = 0) const;  // 64 random bits
+  double uniform(std::uint64_t item, std::uint64_t index = 0) const;      // [0, 1), 53 bits
+  double normal(std::uint64_t item, std::uint64_t index = 0) const;       // N(0, 1), Box-Muller
+  std::uint64_t below(std::uint64_t bound, std::uint64_t item,
+                      std::uint64_t index = 0) const;  // [0, bound), unbiased to 2^-64
 
   // A permutation of 0..count-1 (Fisher-Yates).
   std::vector<std::int64_t> permutation(std::int64_t count) const;

@@ -23,7 +23,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-std::string did_you_mean(std::string_view wrong, const std::vector<std::string>& candidates, std::size_t most) {
+std::string did_you_mean(std::string_view wrong, const std::vector<std::string>& candidates,
+                         std::size_t most) {
   std::string out;
   const std::string* best = nullptr;
   std::size_t best_distance = std::max<std::size_t>(1, std::min<std::size_t>(wrong.size() / 2, 4)) + 1;
@@ -63,7 +64,9 @@ std::string scaled(double value, double base, const std::vector<const char*>& un
 }
 }  // namespace
 
-std::string human_bytes(double bytes) { return scaled(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"}); }
+std::string human_bytes(double bytes) {
+  return scaled(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"});
+}
 
 std::string human_flops(double flops) {
   return scaled(flops, 1000, {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"});

@@ -9,7 +9,8 @@ namespace expunge {
 
 // `; did you mean "scrub"? (have: finetune, neggrad, ...)`: the tail of every message about an unknown name.
 // The suggestion is left out when nothing is near; the list is cut after `most` names.
-std::string did_you_mean(std::string_view wrong, const std::vector<std::string>& candidates, std::size_t most = 24);
+std::string did_you_mean(std::string_view wrong, const std::vector<std::string>& candidates,
+                         std::size_t most = 24);
 
 // Damerau-Levenshtein distance (adjacent transposition counts one).
 std::size_t edit_distance(std::string_view a, std::string_view b);

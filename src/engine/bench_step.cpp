@@ -1,5 +1,6 @@
-// `expunge bench step`: seconds of the engine's training step on synthetic images, beside a bare LibTorch loop over the same grains
-// (same model, same optimiser; no journal, no ledger, no other ranks), with the share of communication.
+// `expunge bench step`: seconds of the engine's training step on synthetic images, beside a bare LibTorch
+// loop over the same grains (same model, same optimiser; no journal, no ledger, no other ranks), with the
+// share of communication.
 #include <algorithm>
 #include <chrono>
 
@@ -20,7 +21,8 @@ double seconds_since(Clock::time_point t) { return std::chrono::duration<double>
 class SyntheticImages : public SampleSource {
  public:
   SyntheticImages(std::int64_t count, const models::InputShape& shape)
-      : pixels_(torch::rand({count, shape.channels, shape.height, shape.width})), labels_(torch::randint(shape.classes, {count})) {}
+      : pixels_(torch::rand({count, shape.channels, shape.height, shape.width})),
+        labels_(torch::randint(shape.classes, {count})) {}
   void load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const override {
     const torch::Tensor rows = torch::tensor(ids);
     into.inputs["pixel_values"] = pixels_.index_select(0, rows);
@@ -53,13 +55,15 @@ double median(std::vector<double> v) {
 // The step that any LibTorch user would write over the same grains.
 std::vector<double> bare_loop(const Case& c, const SyntheticImages& images) {
   const auto model = c.make();
-  tensor::FlatParameters parameters(*model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
+  tensor::FlatParameters parameters(
+      *model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
   tensor::Optimizer optimizer(c.train.optimizer, parameters.trainable);
   const auto task = tasks::make_classification(c.shape.classes);
   torch::Tensor gradient = torch::zeros({parameters.trainable.size()});
   parameters.bind_gradients(gradient);
   model->train();
-  for (models::BatchNorm* bn : model->batch_norms()) bn->batch_mean = torch::zeros_like(bn->running_mean), bn->batch_var = torch::zeros_like(bn->running_var);
+  for (models::BatchNorm* bn : model->batch_norms())
+    bn->batch_mean = torch::zeros_like(bn->running_mean), bn->batch_var = torch::zeros_like(bn->running_var);
   std::vector<double> seconds;
   for (std::int64_t step = 0; step < c.warm + c.steps; ++step) {
     const auto begin = Clock::now();
@@ -70,7 +74,8 @@ std::vector<double> bare_loop(const Case& c, const SyntheticImages& images) {
       images.load(b.ids, 0, b);
       (task->loss(model->forward(b.inputs), b.labels).sum() / static_cast<double>(c.train.batch)).backward();
     }
-    optimizer.step(parameters.trainable, gradient, 1, tensor::clip_factor(tensor::gradient_norm(gradient), c.train.clip));
+    optimizer.step(parameters.trainable, gradient, 1,
+                   tensor::clip_factor(tensor::gradient_norm(gradient), c.train.clip));
     if (step >= c.warm) seconds.push_back(seconds_since(begin));
   }
   return seconds;
@@ -91,7 +96,8 @@ Measured engine_steps(const Case& c, const SyntheticImages& images, comm::Commun
   Context::Setup s;
   s.comm = &comm;
   s.model = c.make();
-  s.parameters = std::make_shared<tensor::FlatParameters>(*s.model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
+  s.parameters = std::make_shared<tensor::FlatParameters>(
+      *s.model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
   s.make_model = [&] { return c.make(); };
   s.task = task.get();
   s.samples = &images;
@@ -100,7 +106,7 @@ Measured engine_steps(const Case& c, const SyntheticImages& images, comm::Commun
   s.grain = c.grain;
   s.total_steps = c.warm + c.steps;
   s.cost = c.cost;
-  s.poll = [&] {   // asked once, at the start of each step
+  s.poll = [&] {  // asked once, at the start of each step
     const auto now = Clock::now();
     if (step > c.warm) out.seconds.push_back(std::chrono::duration<double>(now - begin).count());
     if (step == c.warm) comm_before = comm.seconds(), measured_from = now;
@@ -110,7 +116,9 @@ Measured engine_steps(const Case& c, const SyntheticImages& images, comm::Commun
   };
   Context ctx(std::move(s));
   for (std::int64_t e = 0; e < c.warm + c.steps; ++e)
-    ctx.epoch(ctx.retain(), [&](const Batch& b) { return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}}; });
+    ctx.epoch(ctx.retain(), [&](const Batch& b) {
+      return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}};
+    });
   out.seconds.push_back(seconds_since(begin));
   out.comm_share = (comm.seconds() - comm_before) / seconds_since(measured_from);
   return out;
@@ -123,9 +131,11 @@ int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
   Case c;
   c.model = request.value("model", "resnet20");
   const auto* d = models::find_descriptor(c.model);
-  if (!d) throw ConfigError(fmt::format("unknown model \"{}\"{}", c.model, did_you_mean(c.model, models::model_names())));
-  c.shape = {request.value("channels", std::int64_t{3}), request.value("size", std::int64_t{32}), request.value("size", std::int64_t{32}),
-             request.value("classes", std::int64_t{10})};
+  if (!d)
+    throw ConfigError(
+        fmt::format("unknown model \"{}\"{}", c.model, did_you_mean(c.model, models::model_names())));
+  c.shape = {request.value("channels", std::int64_t{3}), request.value("size", std::int64_t{32}),
+             request.value("size", std::int64_t{32}), request.value("classes", std::int64_t{10})};
   c.train.batch = request.value("batch", std::int64_t{128});
   c.grain = request.value("grain", std::int64_t{0});
   if (c.grain <= 0) c.grain = config::default_grain(c.train.batch, d->has_batch_norm);
@@ -151,11 +161,16 @@ int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
   }
   if (world.rank() != 0) return kExitOk;
   const double step = median(engine), samples = static_cast<double>(c.train.batch) / step;
-  fmt::print("model {}  batch {}  grain {}  ranks {}  transport {}\n", c.model, c.train.batch, c.grain, world.size(), world.transport());
-  fmt::print("engine step {:.2f} ms (fastest {:.2f}, slowest {:.2f}), {:.0f} samples/s, {}/s, communication {:.1f} %\n", step * 1e3,
-             *std::min_element(engine.begin(), engine.end()) * 1e3, *std::max_element(engine.begin(), engine.end()) * 1e3, samples,
-             human_flops(samples * (c.cost.forward + c.cost.backward)), median(shares) * 100);
-  if (!bare.empty()) fmt::print("bare loop   {:.2f} ms; engine / bare = {:.3f}\n", median(bare) * 1e3, step / median(bare));
+  fmt::print("model {}  batch {}  grain {}  ranks {}  transport {}\n", c.model, c.train.batch, c.grain,
+             world.size(), world.transport());
+  fmt::print(
+      "engine step {:.2f} ms (fastest {:.2f}, slowest {:.2f}), {:.0f} samples/s, {}/s, communication {:.1f} "
+      "%\n",
+      step * 1e3, *std::min_element(engine.begin(), engine.end()) * 1e3,
+      *std::max_element(engine.begin(), engine.end()) * 1e3, samples,
+      human_flops(samples * (c.cost.forward + c.cost.backward)), median(shares) * 100);
+  if (!bare.empty())
+    fmt::print("bare loop   {:.2f} ms; engine / bare = {:.3f}\n", median(bare) * 1e3, step / median(bare));
   std::fflush(stdout);
   return kExitOk;
 }

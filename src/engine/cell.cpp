@@ -31,12 +31,16 @@ void announce(comm::Communicator& comm, const store::Record& r, const std::strin
   if (comm.rank() != 0) return;
   const auto accuracy = [&](const char* split) {
     const auto found = r.splits.find(split);
-    return found == r.splits.end() || found->second.count == 0 ? std::string("-")
-           : fmt::format("{:.1f} %", 100.0 * static_cast<double>(found->second.correct) / static_cast<double>(found->second.count));
+    return found == r.splits.end() || found->second.count == 0
+               ? std::string("-")
+               : fmt::format("{:.1f} %", 100.0 * static_cast<double>(found->second.correct) /
+                                             static_cast<double>(found->second.count));
   };
   // Every group speaks for its cells, not only the world's first rank.
-  const auto line = fmt::format("{}: {} in {} (test {}, forget {}, retain {}){}", what, r.status, human_seconds(r.timing.at("wall")), accuracy("test"),
-            accuracy("forget"), accuracy(r.kind == "original" ? "train" : "retain"), r.status_text.empty() ? "" : ": " + r.status_text);
+  const auto line = fmt::format("{}: {} in {} (test {}, forget {}, retain {}){}", what, r.status,
+                                human_seconds(r.timing.at("wall")), accuracy("test"), accuracy("forget"),
+                                accuracy(r.kind == "original" ? "train" : "retain"),
+                                r.status_text.empty() ? "" : ": " + r.status_text);
   log::write("info", line, true);
 }
 
@@ -52,13 +56,15 @@ std::pair<std::string, std::string> outcome_of(Program&& program) {
 }
 
 // Untrained networks on D_f and on a keyed sample of the test split, for ZRF.
-void add_untrained(Node& node, metrics::Inputs& inputs, const std::vector<std::int64_t>& test_sample, const nlohmann::json& evaluate_settings) {
+void add_untrained(Node& node, metrics::Inputs& inputs, const std::vector<std::int64_t>& test_sample,
+                   const nlohmann::json& evaluate_settings) {
   const auto seed = evaluate_settings.at("seed").get<std::uint64_t>();
   const auto networks = evaluate_settings.at("random_networks").get<int>();
   for (int k = 0; k < networks; ++k) {
     const auto outputs_of = [&](const char* split, data::Side side, const std::vector<std::int64_t>& ids) {
-      const std::string key = fmt::format("{} {} {} {} {}", node.dataset.checksum(), node.model_config.dump(), seed, k,
-                                          xxh128_hex(ids.data(), ids.size() * sizeof(ids[0]))) + split;
+      const std::string key = fmt::format("{} {} {} {} {}", node.dataset.checksum(), node.model_config.dump(),
+                                          seed, k, xxh128_hex(ids.data(), ids.size() * sizeof(ids[0]))) +
+                              split;
       inputs.outputs[fmt::format("random.{}.{}", k, split)] = node.bench.untrained(key, [&] {
         auto network = models::build(node.model_config);
         network->initialize(Rng(seed, "untrained").sub(static_cast<std::uint64_t>(k)));
@@ -71,26 +77,30 @@ void add_untrained(Node& node, metrics::Inputs& inputs, const std::vector<std::i
   }
 }
 
-std::vector<std::int64_t> sample_ids(const std::vector<std::int64_t>& ids, std::int64_t count, const Rng& rng) {
+std::vector<std::int64_t> sample_ids(const std::vector<std::int64_t>& ids, std::int64_t count,
+                                     const Rng& rng) {
   const auto population = static_cast<std::int64_t>(ids.size());
   std::vector<std::int64_t> out;
-  for (auto i : rng.sample(std::min(count, population), population)) out.push_back(ids[static_cast<std::size_t>(i)]);
+  for (auto i : rng.sample(std::min(count, population), population))
+    out.push_back(ids[static_cast<std::size_t>(i)]);
   std::sort(out.begin(), out.end());
   return out;
 }
 
 // Collective. Evaluates the student on every split and fills splits, row and (where asked) outputs.
-void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep, const OriginalModel& original, const RunReport& report,
-                   store::Record& record) {
+void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
+                   const OriginalModel& original, const RunReport& report, store::Record& record) {
   const auto& settings = cell.settings.at("evaluate");
   metrics::Inputs inputs;
   inputs.method = cell.method;
   inputs.classes = node.dataset.info().classes;
   inputs.seed = settings.at("seed").get<std::uint64_t>();
   const auto train = node.outputs(*node.model, data::Side::kTrain, node.splits.train);
-  const auto val = node.splits.val.empty() ? metrics::Outputs{} : node.outputs(*node.model, data::Side::kTrain, node.splits.val);
+  const auto val = node.splits.val.empty() ? metrics::Outputs{}
+                                           : node.outputs(*node.model, data::Side::kTrain, node.splits.val);
   const auto test = node.outputs(*node.model, data::Side::kTest, node.splits.test);
-  const double evaluated = node.evaluated;   // untrained networks are not the run's cost: they are shared by cells
+  const double evaluated =
+      node.evaluated;  // untrained networks are not the run's cost: they are shared by cells
 
   std::vector<const metrics::Metric*> wanted;
   bool untrained = false;
@@ -99,7 +109,8 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
     EXPUNGE_CHECK(wanted.back(), "unknown metric {}", name);
     untrained |= wanted.back()->needs_random_networks;
   }
-  const auto test_sample = sample_ids(node.splits.test, static_cast<std::int64_t>(node.splits.forget.size()), Rng(inputs.seed, "zrf_test"));
+  const auto test_sample = sample_ids(node.splits.test, static_cast<std::int64_t>(node.splits.forget.size()),
+                                      Rng(inputs.seed, "zrf_test"));
   if (untrained) add_untrained(node, inputs, test_sample, settings);
   node.evaluated = evaluated;
 
@@ -118,9 +129,11 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
     inputs.outputs["original.test"] = from_store(original.record.outputs.at("test"));
     if (val.size() > 0) inputs.outputs["original.val"] = from_store(original.record.outputs.at("val"));
     const auto& before_test = original.record.splits.at("test");
-    inputs.original_test_accuracy = static_cast<double>(before_test.correct) / static_cast<double>(std::max<std::int64_t>(1, before_test.count));
+    inputs.original_test_accuracy = static_cast<double>(before_test.correct) /
+                                    static_cast<double>(std::max<std::int64_t>(1, before_test.count));
     const auto& l = report.ledger;
-    inputs.unlearn_flops = (l.student_forward + l.teacher_forward) * node.cost.forward + l.student_backward * node.cost.backward;
+    inputs.unlearn_flops =
+        (l.student_forward + l.teacher_forward) * node.cost.forward + l.student_backward * node.cost.backward;
     inputs.eval_flops = evaluated * node.cost.forward;
     inputs.retrain_flops = cell.retrain_flops;
 
@@ -128,7 +141,8 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
     for (const auto* metric : wanted)
       for (const auto& [column, value] : metric->compute(inputs)) values[column] = value;
     for (std::size_t i = 0; i < record.row_names.size(); ++i)
-      if (const auto found = values.find(record.row_names[i]); found != values.end()) record.row[i] = found->second;
+      if (const auto found = values.find(record.row_names[i]); found != values.end())
+        record.row[i] = found->second;
     if (node.bench.options.keep_outputs)
       for (const char* split : {"forget", "retain", "test", "val"})
         if (inputs.has(split)) record.outputs[split] = to_store(inputs.get(split));
@@ -142,8 +156,10 @@ void remove_checkpoints(const sweep::Layout& layout, const std::string& id) {
   for (int generation : {0, 1}) std::filesystem::remove(layout.checkpoint(id, generation), ignored);
 }
 
-store::Record train_original(Workbench& bench, comm::Communicator& comm, const sweep::Original& original, const SweepFacts& sweep, bool publish) {
-  Node node(bench, comm, original.id, original.dataset, original.model, original.settings, data::Ratio{0, 1, "0"});
+store::Record train_original(Workbench& bench, comm::Communicator& comm, const sweep::Original& original,
+                             const SweepFacts& sweep, bool publish) {
+  Node node(bench, comm, original.id, original.dataset, original.model, original.settings,
+            data::Ratio{0, 1, "0"});
   config::Diagnostics problems;
   auto in = config::Reader::resolved("original", original.settings.at("original"), problems);
   const config::TrainOptions defaults;
@@ -151,43 +167,56 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
   problems.throw_if_any();
   const auto seed = static_cast<std::uint64_t>(original.seed);
   node.model->initialize(Rng(seed, "init"));
-  const auto steps = train.epochs * methods::steps_of(static_cast<std::int64_t>(node.splits.train.size()), train.batch);
+  const auto steps =
+      train.epochs * methods::steps_of(static_cast<std::int64_t>(node.splits.train.size()), train.batch);
   if (comm.rank() == 0 && bench.options.progress)
-    node.progress = std::make_unique<Progress>("original " + original.model, "samples", train.epochs * static_cast<std::int64_t>(node.splits.train.size()));
+    node.progress =
+        std::make_unique<Progress>("original " + original.model, "samples",
+                                   train.epochs * static_cast<std::int64_t>(node.splits.train.size()));
 
   store::Record record;
   record.kind = "original";
   record.id = original.id, record.key = original.key;
-  record.dataset = original.dataset, record.model = original.model, record.method = "original", record.sweep = sweep.name;
+  record.dataset = original.dataset, record.model = original.model, record.method = "original",
+  record.sweep = sweep.name;
   record.seed = original.seed;
   Context ctx(node.setup(train, seed, steps));
   std::tie(record.status, record.status_text) = outcome_of([&] {
     for (std::int64_t e = 0; e < train.epochs; ++e)
-      ctx.epoch(ctx.retain(), [&](const Batch& b) { return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}}; });
+      ctx.epoch(ctx.retain(), [&](const Batch& b) {
+        return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}};
+      });
   });
   if (record.status != "ok")
-    throw DataError(kExitNotAsAsked, fmt::format("training the original diverged ({}); lower original.lr or check the data", record.status_text));
+    throw DataError(kExitNotAsAsked,
+                    fmt::format("training the original diverged ({}); lower original.lr or check the data",
+                                record.status_text));
   const RunReport report = ctx.report();
   node.progress.reset();
   record.parameter_hash = node.agreed_hash();
   const auto on_train = node.outputs(*node.model, data::Side::kTrain, node.splits.train);
   const auto on_test = node.outputs(*node.model, data::Side::kTest, node.splits.test);
-  const auto on_val = node.splits.val.empty() ? metrics::Outputs{} : node.outputs(*node.model, data::Side::kTrain, node.splits.val);
+  const auto on_val = node.splits.val.empty()
+                          ? metrics::Outputs{}
+                          : node.outputs(*node.model, data::Side::kTrain, node.splits.val);
   node.describe(record, report, train, seed);
   record.text_attributes["sweep_sha256"] = sweep.sha256;
   record.config = {{"settings", original.settings}, {"flops", original.flops}, {"total_steps", steps}};
   comm.together([&] {
     if (comm.rank() != 0) return;
-    for (const auto& [name, outputs] : {std::pair{"train", &on_train}, {"test", &on_test}, {"val", &on_val}}) {
+    for (const auto& [name, outputs] :
+         {std::pair{"train", &on_train}, {"test", &on_test}, {"val", &on_val}}) {
       if (outputs->size() == 0 && std::string(name) == "val") continue;
       record.splits[name] = to_sums(*outputs);
       record.outputs[name] = to_store(*outputs);
       record.row_names.push_back(std::string(name) + "_accuracy");
       const auto& s = record.splits[name];
-      record.row.push_back(s.count ? static_cast<double>(s.correct) / static_cast<double>(s.count) : std::nan(""));
+      record.row.push_back(s.count ? static_cast<double>(s.correct) / static_cast<double>(s.count)
+                                   : std::nan(""));
     }
     if (!publish) return;
-    models::save(*node.model, bench.layout.original_folder(original.id), {{"id", original.id}, {"parameter_hash", record.parameter_hash}});
+    models::save(*node.model, bench.layout.original_folder(original.id),
+                 {{"id", original.id}, {"parameter_hash", record.parameter_hash}});
     if (store::write_record(bench.layout.original_store(original.id), record) == store::Published::kDiffers)
       log::warn("original {}: another process published different bits; its store stands", original.id);
     remove_checkpoints(bench.layout, original.id);
@@ -196,7 +225,8 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
   return record;
 }
 
-store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const sweep::Cell& cell, const SweepFacts& sweep) {
+store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const sweep::Cell& cell,
+                           const SweepFacts& sweep) {
   Node node(bench, comm, cell.id, cell.dataset, cell.model, cell.settings, cell.ratio);
   const auto original_id = cell.settings.at("original_id").get<std::string>();
   const OriginalModel* original = nullptr;
@@ -215,7 +245,8 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
 
   store::Record record;
   record.id = cell.id, record.key = cell.key;
-  record.dataset = cell.dataset, record.model = cell.model, record.method = cell.method, record.sweep = sweep.name;
+  record.dataset = cell.dataset, record.model = cell.model, record.method = cell.method,
+  record.sweep = sweep.name;
   record.ratio = cell.ratio.value();
   record.seed = cell.seed;
   record.row_names = sweep.row_names;
@@ -226,7 +257,8 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   setup.budget_flops = cell.budget_flops;
   Context ctx(std::move(setup));
   std::tie(record.status, record.status_text) = outcome_of([&] {
-    auto options = config::Reader::resolved("method." + cell.method, cell.settings.at("method_options"), problems);
+    auto options =
+        config::Reader::resolved("method." + cell.method, cell.settings.at("method_options"), problems);
     runner->run(options, ctx);
   });
   const RunReport report = ctx.report();
@@ -238,9 +270,15 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   record.text_attributes["auc_score"] = "gold_prob";
   record.text_attributes["mia_attacker"] = "logistic";
   record.text_attributes["mia_feature"] = "entropy";
-  record.config = {{"settings", cell.settings}, {"flops", cell.flops}, {"retrain_flops", cell.retrain_flops}, {"eval_flops", cell.eval_flops},
-                   {"budget_flops", cell.budget_flops}, {"total_steps", cell.total_steps}, {"ratio", cell.ratio.text},
-                   {"metrics", sweep.metrics}, {"row_names", sweep.row_names}};
+  record.config = {{"settings", cell.settings},
+                   {"flops", cell.flops},
+                   {"retrain_flops", cell.retrain_flops},
+                   {"eval_flops", cell.eval_flops},
+                   {"budget_flops", cell.budget_flops},
+                   {"total_steps", cell.total_steps},
+                   {"ratio", cell.ratio.text},
+                   {"metrics", sweep.metrics},
+                   {"row_names", sweep.row_names}};
   announce(comm, record, cell.key);
   return record;
 }

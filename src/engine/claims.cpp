@@ -43,7 +43,8 @@ bool Claims::create(const std::filesystem::path& path) {
     if (errno == EEXIST) return false;
     throw DataError::cannot_write(fmt::format("{}: cannot claim: {}", path.string(), std::strerror(errno)));
   }
-  const std::string text = nlohmann::json{{"host", host_name()}, {"pid", ::getpid()}, {"since", utc_now()}}.dump() + "\n";
+  const std::string text =
+      nlohmann::json{{"host", host_name()}, {"pid", ::getpid()}, {"since", utc_now()}}.dump() + "\n";
   const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
   const int error = errno;
   ::close(fd);
@@ -58,7 +59,7 @@ bool Claims::create(const std::filesystem::path& path) {
 
 bool Claims::stale(const std::filesystem::path& path) const {
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return false;   // gone: the next take() decides
+  if (::stat(path.c_str(), &info) != 0) return false;  // gone: the next take() decides
   try {
     const auto owner = nlohmann::json::parse(read_file(path));
     const auto pid = owner.at("pid").get<pid_t>();

@@ -10,7 +10,9 @@
 namespace expunge {
 
 Context::Impl::Impl(Setup s)
-    : setup(std::move(s)), optimizer(setup.train.optimizer, setup.parameters->trainable), clock(std::chrono::steady_clock::now()) {
+    : setup(std::move(s)),
+      optimizer(setup.train.optimizer, setup.parameters->trainable),
+      clock(std::chrono::steady_clock::now()) {
   std::int64_t bound = 0;
   for (const auto* ids : {&setup.forget, &setup.retain})
     if (!ids->empty()) bound = std::max(bound, *std::max_element(ids->begin(), ids->end()) + 1);
@@ -45,9 +47,11 @@ Stream Context::subset(const Stream& of, std::int64_t count, const std::string& 
   const auto& all = *of.sources[0].ids;
   const auto population = static_cast<std::int64_t>(all.size());
   std::vector<std::int64_t> ids;
-  for (auto i : Rng(impl_->setup.seed, purpose).sample(std::min(count, population), population)) ids.push_back(all[static_cast<std::size_t>(i)]);
+  for (auto i : Rng(impl_->setup.seed, purpose).sample(std::min(count, population), population))
+    ids.push_back(all[static_cast<std::size_t>(i)]);
   std::sort(ids.begin(), ids.end());
-  return {{Source{of.sources[0].name + "." + purpose, std::make_shared<const std::vector<std::int64_t>>(std::move(ids))}}};
+  return {{Source{of.sources[0].name + "." + purpose,
+                  std::make_shared<const std::vector<std::int64_t>>(std::move(ids))}}};
 }
 
 const tasks::Task& Context::task() const { return *impl_->setup.task; }
@@ -76,8 +80,9 @@ std::shared_ptr<Teacher::State> make_frozen(Context::Impl& run) {
   auto state = std::make_shared<Teacher::State>();
   state->run = &run;
   state->model = run.setup.make_model();
-  state->parameters = std::make_unique<tensor::FlatParameters>(*state->model, run.setup.device, [](const std::string&) { return true; },
-                                                               run.setup.train.optimizer.decay);
+  state->parameters = std::make_unique<tensor::FlatParameters>(
+      *state->model, run.setup.device, [](const std::string&) { return true; },
+      run.setup.train.optimizer.decay);
   for (auto& p : state->model->parameters()) p.set_requires_grad(false);
   state->model->eval();
   for (models::BatchNorm* bn : state->model->batch_norms()) bn->frozen = true;
@@ -96,7 +101,8 @@ Teacher Context::freeze() {
   if (run.replaying()) {
     const bool at_start = run.calls[static_cast<std::size_t>(call)].at("at_start").get<bool>();
     into.trainable.values.copy_(at_start ? run.start_values : run.kept.at(slot + ".values"));
-    if (into.buffers.size() > 0) into.buffers.values.copy_(at_start ? run.start_buffers : run.kept.at(slot + ".buffers"));
+    if (into.buffers.size() > 0)
+      into.buffers.values.copy_(at_start ? run.start_buffers : run.kept.at(slot + ".buffers"));
     if (into.frozen.size() > 0) into.frozen.values.copy_(run.setup.parameters->frozen.values);
     ++run.next_call;
     return Teacher(state);
@@ -121,7 +127,8 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
   EXPUNGE_CHECK(!stream.sources.empty(), "an epoch needs a stream");
   if (run.replaying()) {
     const auto& entry = run.calls[static_cast<std::size_t>(run.next_call++)];
-    EXPUNGE_CHECK(entry.at("kind") == "epoch", "the journal's call {} is a {}, not an epoch", run.next_call - 1, entry.at("kind").get<std::string>());
+    EXPUNGE_CHECK(entry.at("kind") == "epoch", "the journal's call {} is a {}, not an epoch",
+                  run.next_call - 1, entry.at("kind").get<std::string>());
     return {entry.at("steps").get<std::int64_t>(), entry.at("loss").get<double>()};
   }
   auto cursors = run.open_cursors(stream);
@@ -134,22 +141,30 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
     run.interrupted = nullptr;
   }
   const std::int64_t epoch = options.epoch >= 0 ? options.epoch : run.epochs_done;
-  const auto mode = options.bn == BatchNormMode::kDefault && run.setup.train.bn == "frozen" ? BatchNormMode::kFrozen : options.bn;
-  const bool statistics = has_batch_norm() && (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
+  const auto mode = options.bn == BatchNormMode::kDefault && run.setup.train.bn == "frozen"
+                        ? BatchNormMode::kFrozen
+                        : options.bn;
+  const bool statistics =
+      has_batch_norm() && (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
   double norm = 0, factor = 0;
   auto& values = run.setup.parameters->trainable;
   while (!run.call_over(cursors)) {
-    if (run.budget_spent()) throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
+    if (run.budget_spent())
+      throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
     run.set_mode(mode, true);
     const StepPlan plan = run.next_step(cursors);
     const StepOutcome step = run.run_step(plan, loss, true, statistics);
     if (!std::isfinite(step.objective))
-      throw Stopped{Outcome::kDiverged, fmt::format("objective is {} at step {}", step.objective, run.global_step + 1)};
+      throw Stopped{Outcome::kDiverged,
+                    fmt::format("objective is {} at step {}", step.objective, run.global_step + 1)};
     torch::Tensor gradient = run.leaf_tensor(const_cast<float*>(step.sum)).narrow(0, 0, run.gradient_size);
     if (options.penalty) options.penalty(values.values, gradient);
     norm = tensor::gradient_norm(gradient);
-    if (!std::isfinite(norm)) throw Stopped{Outcome::kDiverged, fmt::format("gradient norm is {} at step {}", norm, run.global_step + 1)};
-    factor = tensor::schedule_factor(run.setup.train, run.global_step, run.setup.total_steps, epoch) * options.lr_scale;
+    if (!std::isfinite(norm))
+      throw Stopped{Outcome::kDiverged,
+                    fmt::format("gradient norm is {} at step {}", norm, run.global_step + 1)};
+    factor = tensor::schedule_factor(run.setup.train, run.global_step, run.setup.total_steps, epoch) *
+             options.lr_scale;
     run.optimizer.step(values, gradient, factor, tensor::clip_factor(norm, run.setup.train.clip));
     if (statistics) run.update_running_statistics(step.sum + run.gradient_size);
     if (options.after_step) {
@@ -159,15 +174,21 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
     run.modified = true;
     ++run.global_step, ++steps;
     objective += step.objective;
-    run.after_step(step.poll, [&] {
-      return nlohmann::json{{"kind", "epoch"}, {"steps", steps}, {"objective", objective}, {"cursors", cursors_to_json(cursors)}};
-    }, {});
+    run.after_step(step.poll,
+                   [&] {
+                     return nlohmann::json{{"kind", "epoch"},
+                                           {"steps", steps},
+                                           {"objective", objective},
+                                           {"cursors", cursors_to_json(cursors)}};
+                   },
+                   {});
   }
   run.close_cursors(cursors);
   ++run.epochs_done;
   const EpochResult result{steps, steps > 0 ? objective / static_cast<double>(steps) : 0};
-  for (double x : {static_cast<double>(run.next_call), static_cast<double>(epoch), static_cast<double>(steps), result.loss, norm,
-                   factor * run.setup.train.optimizer.lr, run.report.ledger.student_forward + run.report.ledger.student_backward})
+  for (double x : {static_cast<double>(run.next_call), static_cast<double>(epoch), static_cast<double>(steps),
+                   result.loss, norm, factor * run.setup.train.optimizer.lr,
+                   run.report.ledger.student_forward + run.report.ledger.student_backward})
     run.report.history.push_back(x);
   run.finish_call({{"kind", "epoch"}, {"steps", steps}, {"loss", result.loss}});
   return result;
@@ -189,7 +210,8 @@ torch::Tensor Context::accumulate(const Stream& stream, const LossFunction& loss
   }
   const torch::NoGradGuard no_grad;
   while (!run.call_over(cursors)) {
-    if (run.budget_spent()) throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
+    if (run.budget_spent())
+      throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
     run.set_mode(BatchNormMode::kFrozen, false);
     const StepPlan plan = run.next_step(cursors);
     StepOutcome step;
@@ -197,9 +219,16 @@ torch::Tensor Context::accumulate(const Stream& stream, const LossFunction& loss
       const torch::AutoGradMode with_grad(true);
       step = run.run_step(plan, loss, false, false);
     }
-    if (!std::isfinite(step.objective)) throw Stopped{Outcome::kDiverged, fmt::format("objective is {} in a pass over \"{}\"", step.objective, stream.sources[0].name)};
+    if (!std::isfinite(step.objective))
+      throw Stopped{Outcome::kDiverged, fmt::format("objective is {} in a pass over \"{}\"", step.objective,
+                                                    stream.sources[0].name)};
     sum.add_(run.leaf_tensor(const_cast<float*>(step.sum)).narrow(0, 0, run.gradient_size));
-    run.after_step(step.poll, [&] { return nlohmann::json{{"kind", "accumulate"}, {"cursors", cursors_to_json(cursors)}}; }, sum);
+    run.after_step(
+        step.poll,
+        [&] {
+          return nlohmann::json{{"kind", "accumulate"}, {"cursors", cursors_to_json(cursors)}};
+        },
+        sum);
   }
   run.close_cursors(cursors);
   run.kept[slot] = sum;

@@ -1,4 +1,5 @@
-// Inside of Context, shared by context.cpp (calls), step.cpp (one step over the ranks) and journal.cpp (checkpoints).
+// Inside of Context, shared by context.cpp (calls), step.cpp (one step over the ranks) and journal.cpp
+// (checkpoints).
 #pragma once
 
 #include <chrono>
@@ -16,48 +17,48 @@ namespace expunge {
 struct Cursor {
   Source source;
   Position at;
-  std::vector<std::int64_t> order;      // of pass `ordered_pass`
+  std::vector<std::int64_t> order;  // of pass `ordered_pass`
   std::int64_t ordered_pass = -1;
 };
 
 // The samples of one step, known to every rank.
 struct StepPlan {
-  std::vector<std::vector<std::int64_t>> ids;   // per source
-  std::vector<std::int64_t> passes;             // per source
+  std::vector<std::vector<std::int64_t>> ids;  // per source
+  std::vector<std::int64_t> passes;            // per source
   std::vector<Grain> grains;
   std::int64_t samples = 0;
 };
 
 struct StepOutcome {
   double objective = 0;
-  int poll = 0;                     // kPoll bits of all ranks
-  const float* sum = nullptr;       // gradient and BatchNorm statistics; null when this rank has nothing to add up
+  int poll = 0;                // kPoll bits of all ranks
+  const float* sum = nullptr;  // gradient and BatchNorm statistics; null when this rank has nothing to add up
 };
 
 struct Context::Impl {
   explicit Impl(Setup s);
 
   Setup setup;
-  std::vector<std::uint8_t> forget_member;   // by sample id
+  std::vector<std::uint8_t> forget_member;  // by sample id
   tensor::Optimizer optimizer;
   std::unique_ptr<comm::OrderedSum> reducer;
   std::int64_t gradient_size = 0, leaf_size = 0;
-  std::map<float*, torch::Tensor> leaves;    // tensors over the reducer's buffers
+  std::map<float*, torch::Tensor> leaves;  // tensors over the reducer's buffers
 
   // Where the run stands.
   std::int64_t global_step = 0, epochs_done = 0;
-  bool modified = false;                     // parameters differ from the start
+  bool modified = false;  // parameters differ from the start
   std::map<std::string, std::int64_t> passes;
   RunReport report;
-  std::chrono::steady_clock::time_point clock;   // since the last time `report.seconds` was brought up to date
+  std::chrono::steady_clock::time_point clock;  // since the last time `report.seconds` was brought up to date
 
   // The journal. calls[k] describes finished call k; tensors that calls returned lie in `kept`.
   nlohmann::json calls = nlohmann::json::array();
   std::map<std::string, torch::Tensor> kept;
   std::int64_t next_call = 0;
-  nlohmann::json interrupted;                // state of the call that a checkpoint found running; null otherwise
-  torch::Tensor interrupted_sum;             // its partial sum (accumulate)
-  torch::Tensor start_values, start_buffers, start_frozen;   // kept while a resumed run replays its journal
+  nlohmann::json interrupted;     // state of the call that a checkpoint found running; null otherwise
+  torch::Tensor interrupted_sum;  // its partial sum (accumulate)
+  torch::Tensor start_values, start_buffers, start_frozen;  // kept while a resumed run replays its journal
   std::int64_t checkpoints = 0;
 
   // Counted while a grain runs.
@@ -67,7 +68,8 @@ struct Context::Impl {
   StepPlan next_step(std::vector<Cursor>& cursors) const;
   bool call_over(const std::vector<Cursor>& cursors) const;
   StepOutcome run_step(const StepPlan& plan, const LossFunction& loss, bool divide, bool record_statistics);
-  void run_grain(const StepPlan& plan, std::size_t grain, const LossFunction& loss, bool divide, bool record_statistics, double* scalars);
+  void run_grain(const StepPlan& plan, std::size_t grain, const LossFunction& loss, bool divide,
+                 bool record_statistics, double* scalars);
   void set_mode(BatchNormMode mode, bool training);
   void bind_leaf(const torch::Tensor& leaf, bool record_statistics);
   void update_running_statistics(const float* statistics);

@@ -10,7 +10,8 @@
 
 namespace {
 
-// Training frees and allocates the same blocks every step; giving them back to the system each time costs page faults.
+// Training frees and allocates the same blocks every step; giving them back to the system each time costs
+// page faults.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);

@@ -6,8 +6,9 @@
 
 namespace expunge {
 
-metrics::Outputs evaluate(models::Model& model, const SampleSource& samples, const std::vector<std::int64_t>& ids, std::int64_t classes,
-                          std::int64_t grain, comm::Communicator& comm, const std::function<void()>& tick) {
+metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
+                          const std::vector<std::int64_t>& ids, std::int64_t classes, std::int64_t grain,
+                          comm::Communicator& comm, const std::function<void()>& tick) {
   const torch::NoGradGuard no_grad;
   model.eval();
   for (models::BatchNorm* bn : model.batch_norms()) bn->frozen = true;
@@ -24,8 +25,10 @@ metrics::Outputs evaluate(models::Model& model, const SampleSource& samples, con
       Batch b;
       b.ids.assign(ids.begin() + begin_of(g), ids.begin() + begin_of(g + 1));
       samples.load(b.ids, -1, b);
-      const torch::Tensor z = model.forward(b.inputs).at("logits").to(torch::kFloat).to(torch::kCPU).contiguous();
-      EXPUNGE_CHECK(z.dim() == 2 && z.size(1) == classes, "the model gives {} classes, the data set has {}", z.size(-1), classes);
+      const torch::Tensor z =
+          model.forward(b.inputs).at("logits").to(torch::kFloat).to(torch::kCPU).contiguous();
+      EXPUNGE_CHECK(z.dim() == 2 && z.size(1) == classes, "the model gives {} classes, the data set has {}",
+                    z.size(-1), classes);
       const torch::Tensor y = b.labels.to(torch::kCPU);
       const auto at = begin_of(g) - local_begin;
       std::copy_n(z.data_ptr<float>(), z.numel(), logits.begin() + at * classes);

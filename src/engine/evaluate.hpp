@@ -1,5 +1,5 @@
-// Per-sample outputs of a model on a split: eval mode, fixed evaluation grains, gathered in id order. The ranks share the grains, so the
-// outputs are the same bits on any number of ranks.
+// Per-sample outputs of a model on a split: eval mode, fixed evaluation grains, gathered in id order. The
+// ranks share the grains, so the outputs are the same bits on any number of ranks.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,9 @@
 namespace expunge {
 
 // Collective. Logits in float32. Complete on every rank's root (rank 0); empty on the others.
-metrics::Outputs evaluate(models::Model& model, const SampleSource& samples, const std::vector<std::int64_t>& ids, std::int64_t classes,
-                          std::int64_t grain, comm::Communicator& comm, const std::function<void()>& tick);
+metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
+                          const std::vector<std::int64_t>& ids, std::int64_t classes, std::int64_t grain,
+                          comm::Communicator& comm, const std::function<void()>& tick);
 
 // The rows with these ids (ascending, all present).
 metrics::Outputs select_rows(const metrics::Outputs& from, const std::vector<std::int64_t>& ids);

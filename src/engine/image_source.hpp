@@ -1,4 +1,5 @@
-// Samples of an image data set as grains: decoded, augmented and normalised on the host, then moved to the device.
+// Samples of an image data set as grains: decoded, augmented and normalised on the host, then moved to the
+// device.
 #pragma once
 
 #include "data/dataset.hpp"
@@ -10,7 +11,8 @@ namespace expunge {
 class ImageSource : public SampleSource {
  public:
   // `pass` of load() drives the augmentation of training grains; evaluation passes -1.
-  ImageSource(const data::Dataset& dataset, data::Side side, data::DataOptions options, std::uint64_t seed, torch::Device device)
+  ImageSource(const data::Dataset& dataset, data::Side side, data::DataOptions options, std::uint64_t seed,
+              torch::Device device)
       : dataset_(dataset), side_(side), options_(options), seed_(seed), device_(device) {}
 
   void load(const std::vector<std::int64_t>& ids, std::int64_t pass, Batch& into) const override;

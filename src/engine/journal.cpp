@@ -18,12 +18,14 @@ torch::Tensor to_tensor(const std::vector<float>& v, torch::Device device) {
 
 nlohmann::json cursors_to_json(const std::vector<Cursor>& cursors) {
   nlohmann::json out = nlohmann::json::array();
-  for (const auto& c : cursors) out.push_back({{"source", c.source.name}, {"pass", c.at.pass}, {"offset", c.at.offset}});
+  for (const auto& c : cursors)
+    out.push_back({{"source", c.source.name}, {"pass", c.at.pass}, {"offset", c.at.offset}});
   return out;
 }
 
 void cursors_from_json(const nlohmann::json& saved, std::vector<Cursor>& cursors) {
-  EXPUNGE_CHECK(saved.size() == cursors.size(), "the checkpoint's call reads {} sources, the method's {}", saved.size(), cursors.size());
+  EXPUNGE_CHECK(saved.size() == cursors.size(), "the checkpoint's call reads {} sources, the method's {}",
+                saved.size(), cursors.size());
   for (std::size_t i = 0; i < cursors.size(); ++i)
     cursors[i].at = {saved[i].at("pass").get<std::int64_t>(), saved[i].at("offset").get<std::int64_t>()};
 }
@@ -41,7 +43,9 @@ void Context::Impl::close_cursors(const std::vector<Cursor>& cursors) {
 bool Context::Impl::budget_spent() const {
   if (setup.budget_flops <= 0) return false;
   const auto& l = report.ledger;
-  return (l.student_forward + l.teacher_forward) * setup.cost.forward + l.student_backward * setup.cost.backward >= setup.budget_flops;
+  return (l.student_forward + l.teacher_forward) * setup.cost.forward +
+             l.student_backward * setup.cost.backward >=
+         setup.budget_flops;
 }
 
 void Context::Impl::bring_time_up_to_date() {
@@ -55,8 +59,10 @@ void Context::Impl::finish_call(nlohmann::json entry) {
   ++next_call;
 }
 
-// Collective. Saves when any rank asked for it; throws Interrupted after a save that was asked for by a signal.
-void Context::Impl::after_step(int poll, const std::function<nlohmann::json()>& running, const torch::Tensor& partial_sum) {
+// Collective. Saves when any rank asked for it; throws Interrupted after a save that was asked for by a
+// signal.
+void Context::Impl::after_step(int poll, const std::function<nlohmann::json()>& running,
+                               const torch::Tensor& partial_sum) {
   report.steps = global_step;
   if (!(poll & (kPollStop | kPollCheckpoint))) return;
   bring_time_up_to_date();
@@ -74,11 +80,21 @@ void Context::Impl::save(const nlohmann::json& running, const torch::Tensor& par
     c.cell_id = setup.cell_id;
     c.sequence = ++checkpoints;
     const auto& l = report.ledger;
-    c.state = {{"calls", calls}, {"running", running}, {"global_step", global_step}, {"epochs_done", epochs_done}, {"passes", passes},
-               {"modified", modified}, {"optimizer_steps", optimizer.steps()},
-               {"ledger", {l.student_forward, l.student_backward, l.teacher_forward}}, {"seconds", report.seconds},
-               {"checkpoint_seconds", report.checkpoint_seconds}, {"history", report.history},
-               {"batches_tracked", setup.model->batch_norms().empty() ? 0 : setup.model->batch_norms()[0]->num_batches_tracked.item<std::int64_t>()}};
+    c.state = {
+        {"calls", calls},
+        {"running", running},
+        {"global_step", global_step},
+        {"epochs_done", epochs_done},
+        {"passes", passes},
+        {"modified", modified},
+        {"optimizer_steps", optimizer.steps()},
+        {"ledger", {l.student_forward, l.student_backward, l.teacher_forward}},
+        {"seconds", report.seconds},
+        {"checkpoint_seconds", report.checkpoint_seconds},
+        {"history", report.history},
+        {"batches_tracked", setup.model->batch_norms().empty()
+                                ? 0
+                                : setup.model->batch_norms()[0]->num_batches_tracked.item<std::int64_t>()}};
     c.f32["values"] = to_vector(setup.parameters->trainable.values);
     if (setup.parameters->buffers.size() > 0) c.f32["buffers"] = to_vector(setup.parameters->buffers.values);
     for (const auto& [name, value] : optimizer.state()) c.f32["optimizer." + name] = to_vector(value);
@@ -96,7 +112,8 @@ void Context::Impl::restore(const store::Checkpoint& c) {
   const auto load = [&](const char* name, torch::Tensor& into) {
     const auto& v = c.f32.at(name);
     if (static_cast<std::int64_t>(v.size()) != into.numel())
-      throw DataError::corrupt(fmt::format("checkpoint of {}: {} holds {} numbers, the model has {}", c.cell_id, name, v.size(), into.numel()));
+      throw DataError::corrupt(fmt::format("checkpoint of {}: {} holds {} numbers, the model has {}",
+                                           c.cell_id, name, v.size(), into.numel()));
     into.copy_(to_tensor(v, setup.device));
   };
   load("values", p.trainable.values);
@@ -121,7 +138,8 @@ void Context::Impl::restore(const store::Checkpoint& c) {
   report.history = c.state.at("history").get<std::vector<double>>();
   report.steps = global_step;
   checkpoints = c.sequence;
-  for (models::BatchNorm* bn : setup.model->batch_norms()) bn->num_batches_tracked.fill_(c.state.at("batches_tracked").get<std::int64_t>());
+  for (models::BatchNorm* bn : setup.model->batch_norms())
+    bn->num_batches_tracked.fill_(c.state.at("batches_tracked").get<std::int64_t>());
 }
 
 }  // namespace expunge

@@ -37,10 +37,14 @@ data::DataOptions data_options_of(const nlohmann::json& settings) {
 
 }  // namespace
 
-Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, const std::string& dataset_name, const std::string& model_name,
-           const nlohmann::json& settings, const data::Ratio& ratio)
-    : bench(b), comm(c), id(node_id), dataset(b.dataset(dataset_name, settings.value("dataset_options", nlohmann::json::object()))),
-      data_options(data_options_of(settings)), splits(data::make_splits(dataset, data_options, ratio)),
+Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, const std::string& dataset_name,
+           const std::string& model_name, const nlohmann::json& settings, const data::Ratio& ratio)
+    : bench(b),
+      comm(c),
+      id(node_id),
+      dataset(b.dataset(dataset_name, settings.value("dataset_options", nlohmann::json::object()))),
+      data_options(data_options_of(settings)),
+      splits(data::make_splits(dataset, data_options, ratio)),
       descriptor(descriptor_of(model_name)) {
   const auto& info = dataset.info();
   model_config = descriptor.config(model_name, {info.channels, info.height, info.width, info.classes});
@@ -54,8 +58,10 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
 
 Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps) {
   at::set_num_threads(static_cast<int>(train.threads));
-  parameters = std::make_shared<tensor::FlatParameters>(*model, bench.device, [](const std::string&) { return true; }, train.optimizer.decay);
-  train_samples = std::make_unique<ImageSource>(dataset, data::Side::kTrain, data_options, seed, bench.device);
+  parameters = std::make_shared<tensor::FlatParameters>(
+      *model, bench.device, [](const std::string&) { return true; }, train.optimizer.decay);
+  train_samples =
+      std::make_unique<ImageSource>(dataset, data::Side::kTrain, data_options, seed, bench.device);
   grain = train.grain > 0 ? train.grain : config::default_grain(train.batch, !model->batch_norms().empty());
 
   Context::Setup s;
@@ -83,8 +89,9 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.poll = [this, steps = std::int64_t{0}]() mutable {
     int wish = requested_exit() != 0 ? kPollStop : 0;
     ++steps;
-    if (comm.rank() == 0 && (seconds_since(saved) > bench.options.checkpoint_seconds ||
-                             (bench.options.checkpoint_steps > 0 && steps % bench.options.checkpoint_steps == 0)))
+    if (comm.rank() == 0 &&
+        (seconds_since(saved) > bench.options.checkpoint_seconds ||
+         (bench.options.checkpoint_steps > 0 && steps % bench.options.checkpoint_steps == 0)))
       wish |= kPollCheckpoint;
     return wish;
   };
@@ -93,7 +100,8 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
     store::Checkpoint with = c;
     segments.back().last_step = c.state.at("global_step").get<std::int64_t>();
     for (const auto& seg : segments)
-      with.state["segments"].push_back({seg.world_size, seg.first_step, seg.last_step, seg.host, seg.started_utc});
+      with.state["segments"].push_back(
+          {seg.world_size, seg.first_step, seg.last_step, seg.host, seg.started_utc});
     const auto path = bench.layout.checkpoint(id, static_cast<int>(c.sequence % 2));
     make_folder(path.parent_path());
     store::write_checkpoint(path, with);
@@ -102,17 +110,20 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
 
   // All ranks read the same generation: rank 0's newest.
   comm.together([&] {
-    if (bench.options.checkpoints) s.resume = store::read_newest(bench.layout.checkpoint(id, 0), bench.layout.checkpoint(id, 1));
+    if (bench.options.checkpoints)
+      s.resume = store::read_newest(bench.layout.checkpoint(id, 0), bench.layout.checkpoint(id, 1));
   });
   const auto sequences = comm.all_gather_value<std::int64_t>(s.resume ? s.resume->sequence : -1);
   if (std::any_of(sequences.begin(), sequences.end(), [&](auto q) { return q != sequences[0]; }))
     throw DataError::corrupt(fmt::format("checkpoint of {}: the ranks see different generations", id));
-  if (s.resume && s.resume->cell_id != id) throw DataError::corrupt(fmt::format("checkpoint of {}: belongs to {}", id, s.resume->cell_id));
+  if (s.resume && s.resume->cell_id != id)
+    throw DataError::corrupt(fmt::format("checkpoint of {}: belongs to {}", id, s.resume->cell_id));
   std::int64_t first_step = 0;
   if (s.resume) {
     first_step = s.resume->state.at("global_step").get<std::int64_t>();
     for (const auto& seg : s.resume->state.at("segments"))
-      segments.push_back({seg[0].get<std::int64_t>(), seg[1].get<std::int64_t>(), seg[2].get<std::int64_t>(), seg[3].get<std::string>(), seg[4].get<std::string>()});
+      segments.push_back({seg[0].get<std::int64_t>(), seg[1].get<std::int64_t>(), seg[2].get<std::int64_t>(),
+                          seg[3].get<std::string>(), seg[4].get<std::string>()});
     if (comm.rank() == 0) log::info("{}: resuming at step {}", id, first_step);
   }
   segments.push_back({comm.size(), first_step, first_step, host_name(), utc_now()});
@@ -123,7 +134,8 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
 metrics::Outputs Node::outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids) {
   const auto before = std::chrono::steady_clock::now();
   const ImageSource samples(dataset, side, data_options, 0, bench.device);
-  auto out = evaluate(of, samples, ids, dataset.info().classes, eval_grain, comm, [&] { bench.runtime.tick(); });
+  auto out =
+      evaluate(of, samples, ids, dataset.info().classes, eval_grain, comm, [&] { bench.runtime.tick(); });
   eval_seconds += seconds_since(before);
   evaluated += static_cast<double>(ids.size());
   return out;
@@ -138,31 +150,42 @@ std::string Node::agreed_hash() {
   return hash;
 }
 
-void Node::describe(store::Record& record, const RunReport& report, const config::TrainOptions& train, std::uint64_t seed) {
-  struct PerRank { double busy, comm, load, eval, method, checkpoint, resident; };
+void Node::describe(store::Record& record, const RunReport& report, const config::TrainOptions& train,
+                    std::uint64_t seed) {
+  struct PerRank {
+    double busy, comm, load, eval, method, checkpoint, resident;
+  };
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   const double wall = seconds_since(started), in_comm = comm.seconds() - comm_before;
-  const auto ranks = comm.all_gather_value(PerRank{wall - in_comm, in_comm, load_seconds, eval_seconds, report.seconds, report.checkpoint_seconds,
-                                                   static_cast<double>(usage.ru_maxrss) * 1024});
+  const auto ranks =
+      comm.all_gather_value(PerRank{wall - in_comm, in_comm, load_seconds, eval_seconds, report.seconds,
+                                    report.checkpoint_seconds, static_cast<double>(usage.ru_maxrss) * 1024});
   const auto slowest = [&](double PerRank::*member) {
     double out = 0;
     for (const auto& r : ranks) out = std::max(out, r.*member);
     return out;
   };
-  record.timing = {{"wall", wall}, {"load", slowest(&PerRank::load)}, {"unlearn", slowest(&PerRank::method)}, {"eval", slowest(&PerRank::eval)},
-                   {"checkpoint", slowest(&PerRank::checkpoint)}, {"comm", slowest(&PerRank::comm)}};
+  record.timing = {{"wall", wall},
+                   {"load", slowest(&PerRank::load)},
+                   {"unlearn", slowest(&PerRank::method)},
+                   {"eval", slowest(&PerRank::eval)},
+                   {"checkpoint", slowest(&PerRank::checkpoint)},
+                   {"comm", slowest(&PerRank::comm)}};
   record.rank_seconds.clear();
   for (const auto& r : ranks) record.rank_seconds.push_back(r.busy);
 
   const auto& l = report.ledger;
   const auto& info = dataset.info();
   const double pixels = static_cast<double>(info.channels * info.height * info.width);
-  record.flops = {{"forward", l.student_forward * cost.forward}, {"backward", l.student_backward * cost.backward},
-                  {"teacher", l.teacher_forward * cost.forward},
-                  {"unlearn_total", (l.student_forward + l.teacher_forward) * cost.forward + l.student_backward * cost.backward},
-                  {"eval_total", evaluated * cost.forward},
-                  {"hf_6NT", 6 * pixels * static_cast<double>(descriptor.parameters(model_config)) * l.student_backward}};
+  record.flops = {
+      {"forward", l.student_forward * cost.forward},
+      {"backward", l.student_backward * cost.backward},
+      {"teacher", l.teacher_forward * cost.forward},
+      {"unlearn_total",
+       (l.student_forward + l.teacher_forward) * cost.forward + l.student_backward * cost.backward},
+      {"eval_total", evaluated * cost.forward},
+      {"hf_6NT", 6 * pixels * static_cast<double>(descriptor.parameters(model_config)) * l.student_backward}};
   record.history_columns = kHistoryColumns;
   record.history = report.history;
   segments.back().last_step = report.steps;

@@ -1,32 +1,35 @@
-// Parts shared by originals and cells: the model on its device, its data, a Context over both, and the facts a record carries.
+// Parts shared by originals and cells: the model on its device, its data, a Context over both, and the facts
+// a record carries.
 #pragma once
 
 #include <chrono>
 #include <memory>
 #include <optional>
 
+#include "core/progress.hpp"
 #include "engine/cell.hpp"
 #include "engine/context.hpp"
 #include "engine/image_source.hpp"
 #include "engine/workbench.hpp"
-#include "core/progress.hpp"
 #include "models/descriptor.hpp"
 
 namespace expunge {
 
 // Everything a node needs before its program starts.
 struct Node {
-  Node(Workbench& bench, comm::Communicator& comm, const std::string& id, const std::string& dataset, const std::string& model,
-       const nlohmann::json& settings, const data::Ratio& ratio);
+  Node(Workbench& bench, comm::Communicator& comm, const std::string& id, const std::string& dataset,
+       const std::string& model, const nlohmann::json& settings, const data::Ratio& ratio);
 
-  // Moves the (already initialised or loaded) model into flat buffers and reads the newest checkpoint, if there is one.
+  // Moves the (already initialised or loaded) model into flat buffers and reads the newest checkpoint, if
+  // there is one.
   Context::Setup setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps);
   // Collective. Logits of the model on one side, complete on rank 0.
   metrics::Outputs outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids);
   // Collective. The parameter hash; InternalError when ranks disagree.
   std::string agreed_hash();
   // Collective. Provenance, timing and costs; complete on rank 0.
-  void describe(store::Record& record, const RunReport& report, const config::TrainOptions& train, std::uint64_t seed);
+  void describe(store::Record& record, const RunReport& report, const config::TrainOptions& train,
+                std::uint64_t seed);
 
   Workbench& bench;
   comm::Communicator& comm;
@@ -45,7 +48,7 @@ struct Node {
   std::unique_ptr<Progress> progress;
   std::vector<store::Segment> segments;
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now(), saved = started;
-  double comm_before = 0, load_seconds = 0, eval_seconds = 0, evaluated = 0;   // evaluated: samples
+  double comm_before = 0, load_seconds = 0, eval_seconds = 0, evaluated = 0;  // evaluated: samples
   std::string reduction = "ordered";
   std::int64_t grain = 0;
 };

@@ -1,5 +1,6 @@
-// A sweep on the ranks at hand: originals first, by all ranks together when they are few, then cells by groups of ranks that claim the next
-// missing one. Nothing here changes a digit: results do not depend on how many ranks a node gets.
+// A sweep on the ranks at hand: originals first, by all ranks together when they are few, then cells by
+// groups of ranks that claim the next missing one. Nothing here changes a digit: results do not depend on how
+// many ranks a node gets.
 #include "engine/run.hpp"
 
 #include <unistd.h>
@@ -26,7 +27,7 @@ namespace {
 struct Item {
   std::string id, key;
   std::filesystem::path store;
-  std::function<void(comm::Communicator&)> compute;   // computes and publishes
+  std::function<void(comm::Communicator&)> compute;  // computes and publishes
 };
 
 // A readable store counts as done; a damaged one is set aside and redone.
@@ -46,18 +47,25 @@ bool finished(const Item& item) {
 void write_failure(const sweep::Layout& layout, const Item& item, const Error& error) {
   const auto path = layout.failure(item.id);
   make_folder(path.parent_path());
-  write_file_atomic(path, nlohmann::json{{"id", item.id}, {"key", item.key}, {"reason", error.what()}, {"exit_code", error.exit_code()},
-                                         {"host", host_name()}, {"time", utc_now()}}.dump(2) + "\n");
+  write_file_atomic(path, nlohmann::json{{"id", item.id},
+                                         {"key", item.key},
+                                         {"reason", error.what()},
+                                         {"exit_code", error.exit_code()},
+                                         {"host", host_name()},
+                                         {"time", utc_now()}}
+                                  .dump(2) +
+                              "\n");
 }
 
 enum class Next : int { kNothing = -1, kWait = -2 };
 
 class Worker {
  public:
-  Worker(Workbench& bench, Claims& claims, comm::Communicator& group) : bench_(bench), claims_(claims), group_(group) {}
+  Worker(Workbench& bench, Claims& claims, comm::Communicator& group)
+      : bench_(bench), claims_(claims), group_(group) {}
 
-  // Works through the items until all are done, failed or held by others; with `wait`, until others have finished theirs too.
-  // Collective over the group. Items that fail are recorded and left.
+  // Works through the items until all are done, failed or held by others; with `wait`, until others have
+  // finished theirs too. Collective over the group. Items that fail are recorded and left.
   void work(const std::vector<Item>& items, bool wait) {
     std::set<std::size_t> settled;
     while (requested_exit() == 0) {
@@ -66,7 +74,8 @@ class Worker {
         if (group_.rank() == 0) choice = choose(items, settled);
       });
       group_.broadcast(&choice, sizeof choice, 0);
-      if (choice == static_cast<int>(Next::kNothing) || (choice == static_cast<int>(Next::kWait) && !wait)) return;
+      if (choice == static_cast<int>(Next::kNothing) || (choice == static_cast<int>(Next::kWait) && !wait))
+        return;
       if (choice == static_cast<int>(Next::kWait)) {
         bench_.runtime.tick();
         std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -94,7 +103,7 @@ class Worker {
         others = true;
         continue;
       }
-      if (finished(items[i])) {   // published between the two looks
+      if (finished(items[i])) {  // published between the two looks
         claims_.release(bench_.layout.claim(items[i].id));
         settled.insert(i);
         continue;
@@ -133,14 +142,17 @@ class Worker {
   bool interrupted_ = false;
 };
 
-std::vector<Item> original_items(Workbench& bench, const sweep::Plan& plan, const std::vector<std::size_t>& cells, const SweepFacts& facts) {
+std::vector<Item> original_items(Workbench& bench, const sweep::Plan& plan,
+                                 const std::vector<std::size_t>& cells, const SweepFacts& facts) {
   std::set<std::size_t> needed;
   for (auto c : cells) needed.insert(plan.cells[c].original);
   std::vector<Item> out;
   for (auto o : needed) {
     const auto& original = plan.originals[o];
     out.push_back({original.id, "original " + original.key, bench.layout.original_store(original.id),
-                   [&bench, &original, &facts](comm::Communicator& comm) { train_original(bench, comm, original, facts); }});
+                   [&bench, &original, &facts](comm::Communicator& comm) {
+                     train_original(bench, comm, original, facts);
+                   }});
   }
   return out;
 }
@@ -154,15 +166,19 @@ void publish_cell(Workbench& bench, const store::Record& record) {
 }
 
 // Longest first, so that the tail of the sweep is short.
-std::vector<Item> cell_items(Workbench& bench, const sweep::Plan& plan, std::vector<std::size_t> cells, const SweepFacts& facts) {
-  std::stable_sort(cells.begin(), cells.end(), [&](auto a, auto b) { return plan.cells[a].flops > plan.cells[b].flops; });
+std::vector<Item> cell_items(Workbench& bench, const sweep::Plan& plan, std::vector<std::size_t> cells,
+                             const SweepFacts& facts) {
+  std::stable_sort(cells.begin(), cells.end(),
+                   [&](auto a, auto b) { return plan.cells[a].flops > plan.cells[b].flops; });
   std::vector<Item> out;
   for (auto c : cells) {
     const auto& cell = plan.cells[c];
     const auto original_store = bench.layout.original_store(plan.originals[cell.original].id);
-    out.push_back({cell.id, cell.key, bench.layout.cell_store(cell.id), [&bench, &cell, &facts, original_store](comm::Communicator& comm) {
+    out.push_back({cell.id, cell.key, bench.layout.cell_store(cell.id),
+                   [&bench, &cell, &facts, original_store](comm::Communicator& comm) {
                      if (!std::filesystem::exists(original_store))
-                       throw DataError::missing(fmt::format("{}: the original is not there", original_store.string()));
+                       throw DataError::missing(
+                           fmt::format("{}: the original is not there", original_store.string()));
                      const auto record = compute_cell(bench, comm, cell, facts);
                      comm.together([&] {
                        if (comm.rank() == 0) publish_cell(bench, record);
@@ -175,7 +191,8 @@ std::vector<Item> cell_items(Workbench& bench, const sweep::Plan& plan, std::vec
 void prepare_folder(comm::Communicator& world, const sweep::Plan& plan, const sweep::Layout& layout) {
   world.together([&] {
     if (world.rank() != 0) return;
-    for (const char* part : {"cells", "originals", "failures", "checkpoints", "claims", "logs"}) make_folder(layout.root / part);
+    for (const char* part : {"cells", "originals", "failures", "checkpoints", "claims", "logs"})
+      make_folder(layout.root / part);
     write_file_atomic(layout.plan(), sweep::plan_to_json(plan).dump(1) + "\n");
   });
 }
@@ -215,7 +232,8 @@ int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
   sweep::Plan plan;
   std::vector<std::size_t> cells;
   world.together([&] {
-    plan = sweep::load(request.at("job").get<std::string>(), request.value("set", std::vector<std::string>{}));
+    plan =
+        sweep::load(request.at("job").get<std::string>(), request.value("set", std::vector<std::string>{}));
     const auto selection = request.value("cells", "");
     cells.resize(plan.cells.size());
     std::iota(cells.begin(), cells.end(), std::size_t{0});
@@ -223,7 +241,8 @@ int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
   });
   std::string sha = plan.sha256;
   world.broadcast_text(sha, 0);
-  world.agree(sha == plan.sha256 ? "" : "this rank reads another job file than rank 0 (cell ids differ)", kExitConfig);
+  world.agree(sha == plan.sha256 ? "" : "this rank reads another job file than rank 0 (cell ids differ)",
+              kExitConfig);
   runtime.set_stall_limit(plan.run.stall_seconds);
 
   RunOptions options;
@@ -231,7 +250,9 @@ int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
   options.keep_outputs = plan.run.keep_outputs;
   options.checkpoint_seconds = plan.run.checkpoint_seconds;
   options.checkpoint_steps = plan.run.checkpoint_steps;
-  Workbench bench(runtime, sweep::Layout{std::filesystem::path(request.at("out").get<std::string>()) / plan.name}, options);
+  Workbench bench(runtime,
+                  sweep::Layout{std::filesystem::path(request.at("out").get<std::string>()) / plan.name},
+                  options);
   const SweepFacts facts{plan.name, plan.sha256, plan.metrics, plan.row_names};
   prepare_folder(world, plan, bench.layout);
   const auto originals = original_items(bench, plan, cells, facts);
@@ -247,21 +268,24 @@ int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
   const int groups = (world.size() + static_cast<int>(per_cell) - 1) / static_cast<int>(per_cell);
   const auto host_group = world.split(world.rank() / static_cast<int>(per_cell), world.rank());
   bench.use_device(request.value("device", "auto"));
-  const auto all = comm::make_transport(world, "auto", bench.gpu), group = comm::make_transport(*host_group, "auto", bench.gpu);
+  const auto all = comm::make_transport(world, "auto", bench.gpu),
+             group = comm::make_transport(*host_group, "auto", bench.gpu);
   if (world.rank() == 0)
-    log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan.name, items.size(), originals.size(), world.size(),
-              world.size() > 1 ? "s" : "", groups, groups > 1 ? "s" : "", per_cell);
+    log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan.name, items.size(),
+              originals.size(), world.size(), world.size() > 1 ? "s" : "", groups, groups > 1 ? "s" : "",
+              per_cell);
 
   Claims claims;
   Worker together(bench, claims, *all), apart(bench, claims, *group);
   std::int64_t missing = 0;
-  if (world.rank() == 0) missing = std::count_if(originals.begin(), originals.end(), [](const Item& i) { return !finished(i); });
+  if (world.rank() == 0)
+    missing = std::count_if(originals.begin(), originals.end(), [](const Item& i) { return !finished(i); });
   world.broadcast(&missing, sizeof missing, 0);
   if (missing >= groups && groups > 1)
     apart.work(originals, true);
   else
     together.work(originals, true);
-  runtime.suspend_watchdog(true);   // other groups may still be busy for long
+  runtime.suspend_watchdog(true);  // other groups may still be busy for long
   world.barrier();
   runtime.suspend_watchdog(false);
   apart.work(items, false);
@@ -275,9 +299,11 @@ int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
   failures += together.failed();
   if (world.rank() == 0) {
     std::vector<std::string> parts;
-    for (const auto& [status, count] : count_statuses(items)) parts.push_back(fmt::format("{} {}", count, status));
-    fmt::print("{}: {} cells: {}; {}\n", plan.name, items.size(), join(parts, ", "),
-               human_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
+    for (const auto& [status, count] : count_statuses(items))
+      parts.push_back(fmt::format("{} {}", count, status));
+    fmt::print(
+        "{}: {} cells: {}; {}\n", plan.name, items.size(), join(parts, ", "),
+        human_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
     if (failures > 0) fmt::print("failures: {}\n", (bench.layout.root / "failures").string());
     if (code != 0) fmt::print("interrupted; run the same command again to go on\n");
     std::fflush(stdout);

@@ -1,4 +1,5 @@
-// The subcommands that need LibTorch. Each takes its request as JSON from the command line layer and returns an exit code.
+// The subcommands that need LibTorch. Each takes its request as JSON from the command line layer and returns
+// an exit code.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,7 +12,8 @@ namespace expunge {
 int run_sweep(comm::Runtime& runtime, const nlohmann::json& request);
 // {file}: computes the store's node again and compares science. Collective over the world.
 int verify_store(comm::Runtime& runtime, const nlohmann::json& request);
-// {model, dataset shape, batch, grain, steps, precision}: the engine's step against a bare loop. Collective over the world.
+// {model, dataset shape, batch, grain, steps, precision}: the engine's step against a bare loop. Collective
+// over the world.
 int bench_step(comm::Runtime& runtime, const nlohmann::json& request);
 
 }  // namespace expunge

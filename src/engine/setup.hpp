@@ -16,8 +16,8 @@
 
 namespace expunge {
 
-// Where samples come from. `load` fills inputs and labels of the batch, on the device, for these ids; pass numbers drive the
-// augmentation. A pure function of its arguments; called by one thread.
+// Where samples come from. `load` fills inputs and labels of the batch, on the device, for these ids; pass
+// numbers drive the augmentation. A pure function of its arguments; called by one thread.
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
@@ -25,40 +25,43 @@ class SampleSource {
 };
 
 // Thrown through a method's program by the engine, on all ranks at the same step.
-struct Stopped {   // divergence or an exhausted budget
+struct Stopped {  // divergence or an exhausted budget
   Outcome outcome;
   std::string text;
 };
-struct Interrupted {};   // a signal: the checkpoint is on disk
+struct Interrupted {};  // a signal: the checkpoint is on disk
 
 // Bits of Setup::poll.
-inline constexpr int kPollStop = 1;         // checkpoint, then stop with Interrupted
-inline constexpr int kPollCheckpoint = 2;   // checkpoint and go on
+inline constexpr int kPollStop = 1;        // checkpoint, then stop with Interrupted
+inline constexpr int kPollCheckpoint = 2;  // checkpoint and go on
 
 struct Context::Setup {
-  comm::Communicator* comm = nullptr;               // ranks of the cell
-  std::shared_ptr<models::Model> model;             // the student, holding the starting parameters
-  std::shared_ptr<tensor::FlatParameters> parameters;   // of the student
-  std::function<std::shared_ptr<models::Model>()> make_model;   // another network of the same architecture
+  comm::Communicator* comm = nullptr;                          // ranks of the cell
+  std::shared_ptr<models::Model> model;                        // the student, holding the starting parameters
+  std::shared_ptr<tensor::FlatParameters> parameters;          // of the student
+  std::function<std::shared_ptr<models::Model>()> make_model;  // another network of the same architecture
   const tasks::Task* task = nullptr;
   const SampleSource* samples = nullptr;
-  std::vector<std::int64_t> forget, retain;         // sample ids, ascending
+  std::vector<std::int64_t> forget, retain;  // sample ids, ascending
   config::TrainOptions train;
   std::int64_t grain = 32;
   std::uint64_t seed = 0;
-  std::int64_t total_steps = 0;                     // for the schedule
-  double budget_flops = 0;                          // 0 = none
-  models::Cost cost;                                // of one sample
+  std::int64_t total_steps = 0;  // for the schedule
+  double budget_flops = 0;       // 0 = none
+  models::Cost cost;             // of one sample
   torch::Device device = torch::kCPU;
   bool native_reduction = false;
   comm::Arithmetic arithmetic = comm::host_arithmetic();
   std::string cell_id;
 
-  std::function<void()> tick = [] {};               // progress, once a step
+  std::function<void()> tick = [] {};  // progress, once a step
   std::function<void(std::int64_t samples)> progress = [](std::int64_t) {};
-  std::function<int()> poll = [] { return 0; };     // local wishes, asked before each step; any rank's bits count for all
-  std::function<void(const store::Checkpoint&)> save = [](const store::Checkpoint&) {};   // called on rank 0 only
-  std::optional<store::Checkpoint> resume;          // the same on all ranks
+  std::function<int()> poll = [] {
+    return 0;
+  };  // local wishes, asked before each step; any rank's bits count for all
+  std::function<void(const store::Checkpoint&)> save = [](const store::Checkpoint&) {
+  };                                        // called on rank 0 only
+  std::optional<store::Checkpoint> resume;  // the same on all ranks
 };
 
 }  // namespace expunge

@@ -1,4 +1,5 @@
-// One optimiser step over the ranks: plan -> grains -> tree. Every rank knows the whole plan; it runs the grains it owns.
+// One optimiser step over the ranks: plan -> grains -> tree. Every rank knows the whole plan; it runs the
+// grains it owns.
 #include <ATen/autocast_mode.h>
 
 #include <algorithm>
@@ -35,9 +36,11 @@ class Autocast {
 };
 
 // The samples of a step that a term is about.
-std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<std::uint8_t>& forget_member, Over over) {
+std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<std::uint8_t>& forget_member,
+                        Over over) {
   if (over == Over::kAll) return static_cast<std::int64_t>(ids.size());
-  const auto forget = std::count_if(ids.begin(), ids.end(), [&](auto id) { return forget_member[static_cast<std::size_t>(id)] != 0; });
+  const auto forget = std::count_if(
+      ids.begin(), ids.end(), [&](auto id) { return forget_member[static_cast<std::size_t>(id)] != 0; });
   return over == Over::kForget ? forget : static_cast<std::int64_t>(ids.size()) - forget;
 }
 
@@ -61,7 +64,7 @@ StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
   for (std::size_t s = 0; s < cursors.size(); ++s) {
     Cursor& c = cursors[s];
     const auto n = static_cast<std::int64_t>(c.source.ids->size());
-    if (s > 0 && n > 0 && c.at.offset >= n) c.at = {c.at.pass + 1, 0};   // cycled source: its next pass
+    if (s > 0 && n > 0 && c.at.offset >= n) c.at = {c.at.pass + 1, 0};  // cycled source: its next pass
     if (n > 0 && c.ordered_pass != c.at.pass) {
       c.order = pass_order(setup.seed, c.source.name, c.at.pass, n);
       c.ordered_pass = c.at.pass;
@@ -70,7 +73,8 @@ StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
     const std::int64_t take = std::min(batch, n - c.at.offset);
     std::vector<std::int64_t> ids;
     for (std::int64_t i = 0; i < take; ++i)
-      ids.push_back((*c.source.ids)[static_cast<std::size_t>(c.order[static_cast<std::size_t>(c.at.offset + i)])]);
+      ids.push_back(
+          (*c.source.ids)[static_cast<std::size_t>(c.order[static_cast<std::size_t>(c.at.offset + i)])]);
     plan.passes.push_back(c.at.pass);
     c.at.offset += take;
     plan.samples += take;
@@ -82,9 +86,11 @@ StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
 }
 
 void Context::Impl::set_mode(BatchNormMode mode, bool training) {
-  if (mode == BatchNormMode::kDefault) mode = setup.train.bn == "frozen" ? BatchNormMode::kFrozen : BatchNormMode::kTrain;
+  if (mode == BatchNormMode::kDefault)
+    mode = setup.train.bn == "frozen" ? BatchNormMode::kFrozen : BatchNormMode::kTrain;
   setup.model->train(training);
-  for (models::BatchNorm* bn : setup.model->batch_norms()) bn->frozen = mode == BatchNormMode::kFrozen || !training;
+  for (models::BatchNorm* bn : setup.model->batch_norms())
+    bn->frozen = mode == BatchNormMode::kFrozen || !training;
 }
 
 torch::Tensor Context::Impl::leaf_tensor(float* buffer) {
@@ -99,9 +105,11 @@ void Context::Impl::bind_leaf(const torch::Tensor& leaf, bool record_statistics)
   std::int64_t at = gradient_size;
   for (models::BatchNorm* bn : setup.model->batch_norms()) {
     const std::int64_t channels = bn->running_mean.numel();
-    // variable_data: a version counter of its own, or autograd would take one layer's statistics for a change of another's.
+    // variable_data: a version counter of its own, or autograd would take one layer's statistics for a change
+    // of another's.
     bn->batch_mean = record_statistics ? leaf.narrow(0, at, channels).variable_data() : torch::Tensor();
-    bn->batch_var = record_statistics ? leaf.narrow(0, at + channels, channels).variable_data() : torch::Tensor();
+    bn->batch_var =
+        record_statistics ? leaf.narrow(0, at + channels, channels).variable_data() : torch::Tensor();
     at += 2 * channels;
   }
 }
@@ -114,7 +122,8 @@ void Context::Impl::update_running_statistics(const float* statistics) {
     const std::int64_t channels = bn->running_mean.numel();
     float* s = const_cast<float*>(statistics) + at;
     bn->running_mean.mul_(1 - bn->momentum).add_(at::from_blob(s, {channels}, options), bn->momentum);
-    bn->running_var.mul_(1 - bn->momentum).add_(at::from_blob(s + channels, {channels}, options), bn->momentum);
+    bn->running_var.mul_(1 - bn->momentum)
+        .add_(at::from_blob(s + channels, {channels}, options), bn->momentum);
     bn->num_batches_tracked.add_(1);
     at += 2 * channels;
   }
@@ -126,8 +135,8 @@ models::Tensors Context::Impl::forward(models::Model& model, const Batch& b) con
 }
 
 // A pure function of (parameters, samples, seed, step, grain): nothing here may depend on the rank.
-void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss, bool divide, bool record_statistics,
-                              double* scalars) {
+void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss, bool divide,
+                              bool record_statistics, double* scalars) {
   const Grain& grain = plan.grains[index];
   torch::Tensor leaf = leaf_tensor(reducer->leaf());
   leaf.zero_();
@@ -148,7 +157,9 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
   torch::Tensor objective;
   double value = 0;
   for (const Term& term : loss(b)) {
-    const double count = divide ? static_cast<double>(std::max<std::int64_t>(1, count_over(ids, forget_member, term.over))) : 1.0;
+    const double count =
+        divide ? static_cast<double>(std::max<std::int64_t>(1, count_over(ids, forget_member, term.over)))
+               : 1.0;
     const torch::Tensor part = masked_sum(term, b) * (term.weight / count);
     value += part.detach().to(torch::kDouble).item<double>();
     objective = objective.defined() ? objective + part : part;
@@ -157,8 +168,9 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
     objective.backward();
     grain_backward += static_cast<double>(b.size());
   }
-  if (record_statistics)   // the mean of the step's statistics is weighted by samples
-    leaf.narrow(0, gradient_size, leaf_size - gradient_size).mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
+  if (record_statistics)  // the mean of the step's statistics is weighted by samples
+    leaf.narrow(0, gradient_size, leaf_size - gradient_size)
+        .mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
   scalars[kObjective] = value;
   scalars[kStudent] = grain_student;
   scalars[kBackward] = grain_backward;
@@ -167,12 +179,14 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
 }
 
 // Collective. The sum over grains of gradients (and BatchNorm statistics), in tree order.
-StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& loss, bool divide, bool record_statistics) {
+StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& loss, bool divide,
+                                    bool record_statistics) {
   comm::Communicator& comm = *setup.comm;
   const auto leaves_total = static_cast<std::int64_t>(plan.grains.size());
   reducer->begin(leaves_total);
 
-  // One message a step carries, rank by rank: the poll bits, then the scalars of the rank's grains in grain order.
+  // One message a step carries, rank by rank: the poll bits, then the scalars of the rank's grains in grain
+  // order.
   std::vector<double> mine{static_cast<double>(setup.poll())};
   std::string problem;
   int code = kExitInternal;
@@ -185,7 +199,8 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
       } catch (const CommError&) {
         throw;
       } catch (const Error& error) {
-        problem = error.what(), code = error.exit_code(), internal = dynamic_cast<const InternalError*>(&error) != nullptr;
+        problem = error.what(), code = error.exit_code(),
+        internal = dynamic_cast<const InternalError*>(&error) != nullptr;
       } catch (const c10::Error& error) {
         problem = error.what_without_backtrace();
       } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
-// Streams: ordered passes over samples, described by value. The engine draws the order of each pass from counter-based random
-// numbers keyed by (seed, source, pass), so it depends on nothing else.
+// Streams: ordered passes over samples, described by value. The engine draws the order of each pass from
+// counter-based random numbers keyed by (seed, source, pass), so it depends on nothing else.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ using SampleIds = std::shared_ptr<const std::vector<std::int64_t>>;
 
 // One shuffled source of samples. Passes are counted per name over the whole run.
 struct Source {
-  std::string name;        // "forget", "retain", "mix", "train" ...
+  std::string name;  // "forget", "retain", "mix", "train" ...
   SampleIds ids;
   std::int64_t batch = 0;  // samples a step; 0 = train.batch
 };
 
-// An epoch is one pass over the first source; each step takes one batch of every source (zip). Further sources cycle: an
-// exhausted one restarts with the order of its next pass.
+// An epoch is one pass over the first source; each step takes one batch of every source (zip). Further
+// sources cycle: an exhausted one restarts with the order of its next pass.
 struct Stream {
   std::vector<Source> sources;
 };
@@ -39,7 +39,8 @@ struct Position {
 };
 
 // Order of one pass over `count` samples.
-std::vector<std::int64_t> pass_order(std::uint64_t seed, const std::string& source, std::int64_t pass, std::int64_t count);
+std::vector<std::int64_t> pass_order(std::uint64_t seed, const std::string& source, std::int64_t pass,
+                                     std::int64_t count);
 
 // A grain of a step: samples [begin, end) of the step's batch of one source.
 struct Grain {

@@ -11,23 +11,29 @@
 namespace expunge {
 namespace {
 
-bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0 || (std::isnan(a) && std::isnan(b)); }
+bool same_bits(double a, double b) {
+  return std::memcmp(&a, &b, sizeof a) == 0 || (std::isnan(a) && std::isnan(b));
+}
 
 // Prints what differs; true when nothing does.
 bool report(const store::Record& stored, const store::Record& again) {
   std::vector<std::string> differences;
-  if (stored.status != again.status) differences.push_back(fmt::format("status: stored {}, now {}", stored.status, again.status));
+  if (stored.status != again.status)
+    differences.push_back(fmt::format("status: stored {}, now {}", stored.status, again.status));
   if (stored.parameter_hash != again.parameter_hash)
-    differences.push_back(fmt::format("parameters: stored {}, now {}", stored.parameter_hash, again.parameter_hash));
+    differences.push_back(
+        fmt::format("parameters: stored {}, now {}", stored.parameter_hash, again.parameter_hash));
   for (std::size_t i = 0; i < stored.row_names.size() && i < again.row.size(); ++i)
     if (!same_bits(stored.row[i], again.row[i]))
-      differences.push_back(fmt::format("{}: stored {:.17g}, now {:.17g}", stored.row_names[i], stored.row[i], again.row[i]));
+      differences.push_back(
+          fmt::format("{}: stored {:.17g}, now {:.17g}", stored.row_names[i], stored.row[i], again.row[i]));
   const std::string before = store::science_sha256(stored), now = store::science_sha256(again);
-  if (before != now && differences.empty()) differences.push_back(fmt::format("science_sha256: stored {}, now {}", before, now));
+  if (before != now && differences.empty())
+    differences.push_back(fmt::format("science_sha256: stored {}, now {}", before, now));
   fmt::print("{}\n", stored.key);
   for (const auto& d : differences) fmt::print("  {}\n", d);
-  fmt::print("{}: parameters {}, {} metrics, science {:.16}\n", differences.empty() ? "equal" : "NOT EQUAL", stored.parameter_hash,
-             stored.row.size(), before);
+  fmt::print("{}: parameters {}, {} metrics, science {:.16}\n", differences.empty() ? "equal" : "NOT EQUAL",
+             stored.parameter_hash, stored.row.size(), before);
   std::fflush(stdout);
   return differences.empty();
 }
@@ -52,7 +58,8 @@ int verify_store(comm::Runtime& runtime, const nlohmann::json& request) {
     again = train_original(bench, *ranks, original_of_record(stored), {stored.sweep, "", {}, {}}, false);
   } else {
     const auto& c = stored.config;
-    const SweepFacts facts{stored.sweep, "", c.at("metrics").get<std::vector<std::string>>(), c.at("row_names").get<std::vector<std::string>>()};
+    const SweepFacts facts{stored.sweep, "", c.at("metrics").get<std::vector<std::string>>(),
+                           c.at("row_names").get<std::vector<std::string>>()};
     again = compute_cell(bench, *ranks, cell_of_record(stored), facts);
   }
   int equal = 1;

@@ -5,11 +5,13 @@
 
 namespace expunge {
 
-Workbench::Workbench(comm::Runtime& r, sweep::Layout l, RunOptions o) : runtime(r), layout(std::move(l)), options(o) {}
+Workbench::Workbench(comm::Runtime& r, sweep::Layout l, RunOptions o)
+    : runtime(r), layout(std::move(l)), options(o) {}
 
 void Workbench::use_device(const std::string& wish) {
   if (wish == "cpu") return;
-  if (wish != "auto" && wish != "cuda") throw AgreedError(kExitUsage, fmt::format("--device: unknown \"{}\"; (have: auto, cpu, cuda)", wish));
+  if (wish != "auto" && wish != "cuda")
+    throw AgreedError(kExitUsage, fmt::format("--device: unknown \"{}\"; (have: auto, cpu, cuda)", wish));
   std::string reason;
   gpu = comm::open_gpu_plugin(&reason);
   if (!gpu) {
@@ -38,7 +40,8 @@ const OriginalModel& Workbench::original(const std::string& id) {
   return found->second;
 }
 
-const metrics::Outputs& Workbench::untrained(const std::string& key, const std::function<metrics::Outputs()>& compute) {
+const metrics::Outputs& Workbench::untrained(const std::string& key,
+                                             const std::function<metrics::Outputs()>& compute) {
   auto found = untrained_.find(key);
   if (found == untrained_.end()) found = untrained_.emplace(key, compute()).first;
   return found->second;

@@ -1,4 +1,5 @@
-// What one warm process keeps between cells: opened data sets, originals, outputs of untrained networks, the device.
+// What one warm process keeps between cells: opened data sets, originals, outputs of untrained networks, the
+// device.
 #pragma once
 
 #include <filesystem>
@@ -19,18 +20,18 @@
 namespace expunge {
 
 struct RunOptions {
-  bool fresh = false;                  // redo finished cells
-  bool keep_outputs = false;           // per-sample outputs in cells' stores
-  double checkpoint_seconds = 300;     // time between periodic checkpoints
-  std::int64_t checkpoint_steps = 0;   // beside the time: every so many steps (tests)
-  bool checkpoints = true;             // off: neither read nor written (verify, benchmarks)
+  bool fresh = false;                 // redo finished cells
+  bool keep_outputs = false;          // per-sample outputs in cells' stores
+  double checkpoint_seconds = 300;    // time between periodic checkpoints
+  std::int64_t checkpoint_steps = 0;  // beside the time: every so many steps (tests)
+  bool checkpoints = true;            // off: neither read nor written (verify, benchmarks)
   bool progress = true;
 };
 
 // A trained original as cells use it.
 struct OriginalModel {
   std::filesystem::path folder;
-  store::Record record;   // with outputs "train", "test", "val"
+  store::Record record;  // with outputs "train", "test", "val"
 };
 
 class Workbench {
@@ -41,13 +42,15 @@ class Workbench {
   sweep::Layout layout;
   RunOptions options;
   torch::Device device = torch::kCPU;
-  const comm::GpuPlugin* gpu = nullptr;   // null without a GPU
+  const comm::GpuPlugin* gpu = nullptr;  // null without a GPU
 
-  // Takes a GPU where a driver answers ("auto"), never ("cpu"), or fails without one ("cuda"). Ranks of a node take devices in turn.
+  // Takes a GPU where a driver answers ("auto"), never ("cpu"), or fails without one ("cuda"). Ranks of a
+  // node take devices in turn.
   void use_device(const std::string& wish);
   const data::Dataset& dataset(const std::string& name, const nlohmann::json& dataset_options);
   const OriginalModel& original(const std::string& id);
-  // Outputs of untrained networks, shared by the cells that ask for the same samples. `compute` is collective.
+  // Outputs of untrained networks, shared by the cells that ask for the same samples. `compute` is
+  // collective.
   const metrics::Outputs& untrained(const std::string& key, const std::function<metrics::Outputs()>& compute);
 
  private:

@@ -1,5 +1,5 @@
-// Evaluation metrics: pure functions of gathered per-sample outputs, so they do not depend on the number of ranks. One
-// file each, torch-free. They run on one rank.
+// Evaluation metrics: pure functions of gathered per-sample outputs, so they do not depend on the number of
+// ranks. One file each, torch-free. They run on one rank.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace expunge::metrics {
 // Per-sample outputs of one model on one split, in ascending id order.
 struct Outputs {
   std::vector<std::int64_t> ids, labels;
-  std::vector<float> logits;   // [n, classes]
+  std::vector<float> logits;  // [n, classes]
   std::int64_t classes = 0;
   std::int64_t size() const { return static_cast<std::int64_t>(ids.size()); }
   const float* row(std::int64_t i) const { return logits.data() + i * classes; }
@@ -22,15 +22,15 @@ struct Outputs {
 
 // What a metric may look at.
 struct Inputs {
-  const Outputs& get(const std::string& name) const;   // InternalError when absent
+  const Outputs& get(const std::string& name) const;  // InternalError when absent
   bool has(const std::string& name) const { return outputs.count(name) != 0; }
   // Names: "test", "forget", "retain", "val" (unlearned model); "original.test" ... (the original);
-  // "random.0.forget" ... "random.4.forget", "random.0.test_sample" ... (untrained networks, same architecture); "test_sample"
-  // (the unlearned model on the keyed test sample that the random networks saw).
+  // "random.0.forget" ... "random.4.forget", "random.0.test_sample" ... (untrained networks, same
+  // architecture); "test_sample" (the unlearned model on the keyed test sample that the random networks saw).
   std::map<std::string, Outputs> outputs;
-  std::string method;                    // the NegGrad gate differs
+  std::string method;  // the NegGrad gate differs
   std::int64_t classes = 0;
-  std::uint64_t seed = 0;                // evaluation draws are keyed by it
+  std::uint64_t seed = 0;  // evaluation draws are keyed by it
   double original_test_accuracy = 0;
   // Costs of the run.
   double unlearn_flops = 0, eval_flops = 0, retrain_flops = 0;
@@ -50,13 +50,13 @@ struct Column {
 };
 
 struct Metric {
-  std::string name, summary, source;     // "auc"
+  std::string name, summary, source;  // "auc"
   std::vector<Column> columns;
   bool needs_random_networks = false;
   std::function<std::vector<Value>(const Inputs&)> compute;
 };
 
-const std::vector<const Metric*>& metrics();   // sorted by name
+const std::vector<const Metric*>& metrics();  // sorted by name
 const Metric* find_metric(const std::string& name);
 std::vector<std::string> metric_names();
 struct RegisterMetric {

@@ -20,8 +20,10 @@ class Classification : public Task {
     return -log_probabilities(outputs).gather(1, targets.unsqueeze(1)).squeeze(1);
   }
 
-  torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student, double temperature) const override {
-    const torch::Tensor t = log_probabilities(teacher, temperature).detach(), s = log_probabilities(student, temperature);
+  torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student,
+                           double temperature) const override {
+    const torch::Tensor t = log_probabilities(teacher, temperature).detach(),
+                        s = log_probabilities(student, temperature);
     return (t.exp() * (t - s)).sum(-1) * (temperature * temperature);
   }
 
@@ -53,6 +55,8 @@ class Classification : public Task {
 
 }  // namespace
 
-std::unique_ptr<Task> make_classification(std::int64_t classes) { return std::make_unique<Classification>(classes); }
+std::unique_ptr<Task> make_classification(std::int64_t classes) {
+  return std::make_unique<Classification>(classes);
+}
 
 }  // namespace expunge::tasks

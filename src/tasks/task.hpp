@@ -1,5 +1,5 @@
-// What a model is for: the per-sample loss, the divergence between two models' outputs, and label corruption. Methods only
-// see this interface, so one method serves every task that defines what it needs.
+// What a model is for: the per-sample loss, the divergence between two models' outputs, and label corruption.
+// Methods only see this interface, so one method serves every task that defines what it needs.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ namespace expunge {
 
 // One grain of one stream, on the device.
 struct Batch {
-  models::Tensors inputs;          // what the model's forward takes
-  torch::Tensor labels;            // [n] int64
-  torch::Tensor is_forget;         // [n] float, 1 where the sample belongs to D_f
-  std::vector<std::int64_t> ids;   // sample ids, host
-  std::size_t source = 0;          // which source of the stream (0 except in zip)
-  std::int64_t pass = 0;           // pass number of that source
+  models::Tensors inputs;         // what the model's forward takes
+  torch::Tensor labels;           // [n] int64
+  torch::Tensor is_forget;        // [n] float, 1 where the sample belongs to D_f
+  std::vector<std::int64_t> ids;  // sample ids, host
+  std::size_t source = 0;         // which source of the stream (0 except in zip)
+  std::int64_t pass = 0;          // pass number of that source
   std::int64_t size() const { return static_cast<std::int64_t>(ids.size()); }
 };
 
@@ -32,10 +32,12 @@ class Task {
   virtual std::string name() const = 0;
   // Loss of each sample [n], float, positive meaning, for these targets (b.labels or corrupted ones).
   virtual torch::Tensor loss(const models::Tensors& outputs, const torch::Tensor& targets) const = 0;
-  // Knowledge-distillation divergence of each sample [n]: T^2 KL(softmax(teacher / T) || softmax(student / T)); the gradient flows
-  // into `student` only. Computed from log-softmax in float.
-  virtual torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student, double temperature = 1) const = 0;
-  // Wrong targets for the samples of D_f in b, keyed by sample id; the others keep theirs. Modes: uniform_other, uniform_all, plus_one.
+  // Knowledge-distillation divergence of each sample [n]: T^2 KL(softmax(teacher / T) || softmax(student /
+  // T)); the gradient flows into `student` only. Computed from log-softmax in float.
+  virtual torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student,
+                                   double temperature = 1) const = 0;
+  // Wrong targets for the samples of D_f in b, keyed by sample id; the others keep theirs. Modes:
+  // uniform_other, uniform_all, plus_one.
   virtual torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const = 0;
 };
 

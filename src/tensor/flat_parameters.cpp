@@ -23,7 +23,8 @@ bool decays(const std::string& name, const torch::Tensor& value, const std::stri
 }
 
 // Lays the tensors out, copies them in, and makes each a view of the flat buffer.
-FlatBuffer flatten(std::vector<std::pair<std::string, torch::Tensor>>& tensors, torch::Device device, const std::string& rule) {
+FlatBuffer flatten(std::vector<std::pair<std::string, torch::Tensor>>& tensors, torch::Device device,
+                   const std::string& rule) {
   FlatBuffer flat;
   std::int64_t offset = 0;
   for (const auto& [name, value] : tensors) {
@@ -41,11 +42,15 @@ FlatBuffer flatten(std::vector<std::pair<std::string, torch::Tensor>>& tensors, 
 }
 
 void add_to_hash(std::string& digest, const FlatBuffer& flat) {
-  const torch::Tensor host = flat.values.defined() ? flat.values.to(torch::kCPU).contiguous() : torch::Tensor();
+  const torch::Tensor host =
+      flat.values.defined() ? flat.values.to(torch::kCPU).contiguous() : torch::Tensor();
   for (const auto& e : flat.entries) {
     digest += e.name;
     for (auto s : e.shape) digest += fmt::format(" {}", s);
-    digest += ' ' + xxh128_hex(host.data_ptr<float>() + e.offset, static_cast<std::size_t>(e.numel) * sizeof(float)) + '\n';
+    digest +=
+        ' ' +
+        xxh128_hex(host.data_ptr<float>() + e.offset, static_cast<std::size_t>(e.numel) * sizeof(float)) +
+        '\n';
   }
 }
 
@@ -63,10 +68,12 @@ torch::Tensor FlatBuffer::view_of(const torch::Tensor& flat, std::size_t entry) 
 }
 
 FlatParameters::FlatParameters(torch::nn::Module& module, torch::Device device,
-                               const std::function<bool(const std::string&)>& is_trainable, const std::string& decay) {
+                               const std::function<bool(const std::string&)>& is_trainable,
+                               const std::string& decay) {
   const torch::NoGradGuard no_grad;
   std::vector<std::pair<std::string, torch::Tensor>> train, keep, state;
-  for (auto& p : module.named_parameters()) (is_trainable(p.key()) ? train : keep).emplace_back(p.key(), p.value());
+  for (auto& p : module.named_parameters())
+    (is_trainable(p.key()) ? train : keep).emplace_back(p.key(), p.value());
   for (auto& b : module.named_buffers())
     if (b.value().is_floating_point()) state.emplace_back(b.key(), b.value());
   trainable = flatten(train, device, decay);
@@ -96,7 +103,9 @@ std::string FlatParameters::hash() const {
 
 void copy_values(const FlatParameters& from, FlatParameters& into) {
   const torch::NoGradGuard no_grad;
-  for (auto [a, b] : {std::pair{&from.trainable, &into.trainable}, {&from.frozen, &into.frozen}, {&from.buffers, &into.buffers}}) {
+  for (auto [a, b] : {std::pair{&from.trainable, &into.trainable},
+                      {&from.frozen, &into.frozen},
+                      {&from.buffers, &into.buffers}}) {
     EXPUNGE_CHECK(a->size() == b->size(), "flat layouts differ: {} and {} floats", a->size(), b->size());
     if (a->size() > 0) b->values.copy_(a->values);
   }

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-// The same bits on every x86 processor: contraction is off for the whole project, so the clones differ in width only.
+// The same bits on every x86 processor: contraction is off for the whole project, so the clones differ in
+// width only.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 #define EXPUNGE_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
@@ -33,8 +34,8 @@ double sum_of_squares(const float* x, std::int64_t n) {
   return sum;
 }
 
-EXPUNGE_WIDE void adam_step(float* __restrict p, const float* __restrict g, float* __restrict m, float* __restrict v,
-                            std::int64_t n, const AdamStep& step) {
+EXPUNGE_WIDE void adam_step(float* __restrict p, const float* __restrict g, float* __restrict m,
+                            float* __restrict v, std::int64_t n, const AdamStep& step) {
   const AdamStep s = step;
   const float keep = 1.0f - s.lr * s.decoupled_decay, blend1 = 1.0f - s.beta1, blend2 = 1.0f - s.beta2;
   const float step_size = s.lr / s.correction1;
@@ -50,7 +51,8 @@ EXPUNGE_WIDE void adam_step(float* __restrict p, const float* __restrict g, floa
   }
 }
 
-EXPUNGE_WIDE void sgd_step(float* __restrict p, const float* __restrict g, float* __restrict buffer, std::int64_t n, const SgdStep& step) {
+EXPUNGE_WIDE void sgd_step(float* __restrict p, const float* __restrict g, float* __restrict buffer,
+                           std::int64_t n, const SgdStep& step) {
   const SgdStep s = step;
   if (!buffer) {
     for (std::int64_t i = 0; i < n; ++i) p[i] -= s.lr * (g[i] * s.gradient_scale + s.decay * p[i]);

@@ -1,29 +1,32 @@
-// Loops over flat host buffers. Each reads and writes every byte once; sums are taken in a fixed order, so they do not
-// depend on threads, ranks or slices.
+// Loops over flat host buffers. Each reads and writes every byte once; sums are taken in a fixed order, so
+// they do not depend on threads, ranks or slices.
 #pragma once
 
 #include <cstdint>
 
 namespace expunge::tensor {
 
-inline constexpr std::int64_t kBlock = 1 << 16;   // floats of a summation block
+inline constexpr std::int64_t kBlock = 1 << 16;  // floats of a summation block
 
 // Sum of squares of x[0..n): blocks of kBlock in order, 16 lanes inside a block, in double.
 double sum_of_squares(const float* x, std::int64_t n);
 
 struct AdamStep {
-  float lr, decoupled_decay, coupled_decay;   // decoupled: p *= 1 - lr * decay (AdamW); coupled: g += decay * p (Adam)
+  float lr, decoupled_decay,
+      coupled_decay;  // decoupled: p *= 1 - lr * decay (AdamW); coupled: g += decay * p (Adam)
   float beta1, beta2, eps;
-  float correction1, correction2_sqrt;        // 1 - beta1^t, sqrt(1 - beta2^t)
-  float gradient_scale;                       // clipping
+  float correction1, correction2_sqrt;  // 1 - beta1^t, sqrt(1 - beta2^t)
+  float gradient_scale;                 // clipping
 };
-// One AdamW or Adam step (Loshchilov & Hutter 2019; Kingma & Ba 2015) in the order of operations of torch.optim.
+// One AdamW or Adam step (Loshchilov & Hutter 2019; Kingma & Ba 2015) in the order of operations of
+// torch.optim.
 void adam_step(float* p, const float* g, float* m, float* v, std::int64_t n, const AdamStep& s);
 
 struct SgdStep {
   float lr, decay, momentum, gradient_scale;
-  bool first;   // momentum buffers start as the gradient
+  bool first;  // momentum buffers start as the gradient
 };
-void sgd_step(float* p, const float* g, float* buffer, std::int64_t n, const SgdStep& s);   // buffer may be null when momentum == 0
+void sgd_step(float* p, const float* g, float* buffer, std::int64_t n,
+              const SgdStep& s);  // buffer may be null when momentum == 0
 
 }  // namespace expunge::tensor

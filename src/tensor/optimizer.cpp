@@ -25,15 +25,18 @@ Optimizer::Optimizer(const config::OptimizerOptions& options, const FlatBuffer& 
 }
 
 void Optimizer::restore(std::map<std::string, torch::Tensor> state, std::int64_t steps) {
-  EXPUNGE_CHECK(state.size() == state_.size(), "optimiser state has {} tensors, expected {}", state.size(), state_.size());
+  EXPUNGE_CHECK(state.size() == state_.size(), "optimiser state has {} tensors, expected {}", state.size(),
+                state_.size());
   for (auto& [name, value] : state) {
-    EXPUNGE_CHECK(state_.count(name) && state_[name].numel() == value.numel(), "optimiser state \"{}\" does not fit", name);
+    EXPUNGE_CHECK(state_.count(name) && state_[name].numel() == value.numel(),
+                  "optimiser state \"{}\" does not fit", name);
     state_[name].copy_(value);
   }
   steps_ = steps;
 }
 
-void Optimizer::step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr_factor, double gradient_scale) {
+void Optimizer::step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr_factor,
+                     double gradient_scale) {
   const torch::NoGradGuard no_grad;
   ++steps_;
   const double lr = options_.lr * lr_factor;
@@ -46,7 +49,9 @@ void Optimizer::step(FlatBuffer& parameters, const torch::Tensor& gradient, doub
 void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr, double scale) {
   float* p = parameters.values.data_ptr<float>();
   const float* g = gradient.data_ptr<float>();
-  const auto slot = [&](const char* name) { return state_.count(name) ? state_.at(name).data_ptr<float>() : nullptr; };
+  const auto slot = [&](const char* name) {
+    return state_.count(name) ? state_.at(name).data_ptr<float>() : nullptr;
+  };
   if (options_.name == "sgd") {
     float* buffer = slot("momentum");
     for (const auto& e : parameters.entries) {
@@ -59,9 +64,11 @@ void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient,
   float *m = slot("m"), *v = slot("v");
   AdamStep s{};
   s.lr = static_cast<float>(lr);
-  s.beta1 = static_cast<float>(options_.beta1), s.beta2 = static_cast<float>(options_.beta2), s.eps = static_cast<float>(options_.eps);
+  s.beta1 = static_cast<float>(options_.beta1), s.beta2 = static_cast<float>(options_.beta2),
+  s.eps = static_cast<float>(options_.eps);
   s.correction1 = static_cast<float>(1 - std::pow(options_.beta1, static_cast<double>(steps_)));
-  s.correction2_sqrt = static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_))));
+  s.correction2_sqrt =
+      static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_))));
   s.gradient_scale = static_cast<float>(scale);
   for (const auto& e : parameters.entries) {
     const float decay = e.decays ? static_cast<float>(options_.weight_decay) : 0.0f;
@@ -70,7 +77,8 @@ void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient,
   }
 }
 
-// The same formulas as elementwise tensor operations, for devices; elementwise operations are deterministic there.
+// The same formulas as elementwise tensor operations, for devices; elementwise operations are deterministic
+// there.
 void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr, double scale) {
   torch::Tensor p = parameters.values, g = gradient * scale;
   if (options_.name == "adamw") {
@@ -90,7 +98,8 @@ void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradien
   p.addcdiv_(state_["m"], state_["v"].sqrt().div_(c2).add_(options_.eps), -lr / c1);
 }
 
-double schedule_factor(const config::TrainOptions& o, std::int64_t step, std::int64_t total, std::int64_t epoch) {
+double schedule_factor(const config::TrainOptions& o, std::int64_t step, std::int64_t total,
+                       std::int64_t epoch) {
   const auto warm = static_cast<std::int64_t>(std::ceil(o.warmup * static_cast<double>(total)));
   if (step < warm) return static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, warm));
   const double left = static_cast<double>(std::max<std::int64_t>(1, total - warm));
@@ -116,7 +125,8 @@ double gradient_norm(const torch::Tensor& flat) {
   const std::int64_t blocks = (flat.numel() + kBlock - 1) / kBlock;
   torch::Tensor padded = torch::zeros({blocks * kBlock}, flat.options());
   padded.narrow(0, 0, flat.numel()).copy_(flat);
-  const torch::Tensor sums = padded.to(torch::kDouble).square_().view({blocks, kBlock}).sum(1).to(torch::kCPU);
+  const torch::Tensor sums =
+      padded.to(torch::kDouble).square_().view({blocks, kBlock}).sum(1).to(torch::kCPU);
   double sum = 0;
   for (std::int64_t b = 0; b < blocks; ++b) sum += sums.data_ptr<double>()[b];
   return std::sqrt(sum);

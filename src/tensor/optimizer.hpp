@@ -1,4 +1,5 @@
-// Optimisers on flat buffers, equal to torch.optim's to rounding; learning-rate schedules; global-norm clipping.
+// Optimisers on flat buffers, equal to torch.optim's to rounding; learning-rate schedules; global-norm
+// clipping.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ class Optimizer {
  public:
   Optimizer(const config::OptimizerOptions& options, const FlatBuffer& layout);
 
-  // One step on `parameters` (layout of the constructor) with the summed gradient [size]; `lr_factor` comes from the schedule,
-  // `gradient_scale` from clipping.
+  // One step on `parameters` (layout of the constructor) with the summed gradient [size]; `lr_factor` comes
+  // from the schedule, `gradient_scale` from clipping.
   void step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr_factor, double gradient_scale);
 
   // State for checkpoints: flat float tensors by name ("m", "v", "momentum") and the number of steps taken.
@@ -29,13 +30,14 @@ class Optimizer {
 
   config::OptimizerOptions options_;
   std::map<std::string, torch::Tensor> state_;
-  torch::Tensor decay_mask_;   // devices only: 1 where weight decay applies
+  torch::Tensor decay_mask_;  // devices only: 1 where weight decay applies
   std::int64_t steps_ = 0;
 };
 
-// Factor of the learning rate at `step` of `total` (both of the whole run); `epoch` (0-based) drives the step schedule.
-// Linear: (total - step) / (total - warm-up steps), as Hugging Face's trainer.
-double schedule_factor(const config::TrainOptions& options, std::int64_t step, std::int64_t total, std::int64_t epoch);
+// Factor of the learning rate at `step` of `total` (both of the whole run); `epoch` (0-based) drives the step
+// schedule. Linear: (total - step) / (total - warm-up steps), as Hugging Face's trainer.
+double schedule_factor(const config::TrainOptions& options, std::int64_t step, std::int64_t total,
+                       std::int64_t epoch);
 
 // Euclidean norm of a flat gradient; the same bits for every number of ranks.
 double gradient_norm(const torch::Tensor& flat);

@@ -1,5 +1,5 @@
-// Whole sweeps as a user runs them, on the shipped sample images: the same bits on any number of ranks, after kill -9 and after
-// SIGUSR1; failures, divergence, budgets and damaged stores accounted for.
+// Whole sweeps as a user runs them, on the shipped sample images: the same bits on any number of ranks, after
+// kill -9 and after SIGUSR1; failures, divergence, budgets and damaged stores accounted for.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -19,23 +19,29 @@ namespace fs = std::filesystem;
 
 struct Sweep : testing::Test {
   // A job of seconds on tests' own cache; `more` is appended.
-  std::string write_job(const std::string& methods, const std::string& more = "", const std::string& name = "tiny") {
+  std::string write_job(const std::string& methods, const std::string& more = "",
+                        const std::string& name = "tiny") {
     const auto path = folder.path() / (name + ".toml");
-    std::ofstream(path) << "[sweep]\nname = \"" << name << "\"\ndataset = [\"fashion_mnist\"]\nmodel = [\"resnet8\"]\nmethod = [" << methods
-                        << "]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 160\ntest_limit = 80\n[original]\nepochs = 1\nbatch = 32\n"
+    std::ofstream(path) << "[sweep]\nname = \"" << name
+                        << "\"\ndataset = [\"fashion_mnist\"]\nmodel = [\"resnet8\"]\nmethod = [" << methods
+                        << "]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 160\ntest_limit = "
+                           "80\n[original]\nepochs = 1\nbatch = 32\n"
                            "[train]\nepochs = 2\nbatch = 32\n[evaluate]\nrandom_networks = 1\n"
                         << more;
     return path.string();
   }
   std::string environment() const {
-    return "EXPUNGE_DATA_ROOT=" + quoted(EXPUNGE_SOURCE_DIR "/data/samples") + " EXPUNGE_CACHE=" + quoted((folder.path() / "cache").string()) +
+    return "EXPUNGE_DATA_ROOT=" + quoted(EXPUNGE_SOURCE_DIR "/data/samples") +
+           " EXPUNGE_CACHE=" + quoted((folder.path() / "cache").string()) +
            " OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ";
   }
   std::string mpirun(int ranks) const {
     return environment() + "mpirun --quiet --oversubscribe --bind-to none -n " + std::to_string(ranks);
   }
-  CommandResult run(const std::string& job, const std::string& out, int ranks = 1, std::vector<std::string> more = {}) {
-    std::vector<std::string> words{"run", job, "--out", (folder.path() / out).string(), "--ranks-per-cell", std::to_string(ranks)};
+  CommandResult run(const std::string& job, const std::string& out, int ranks = 1,
+                    std::vector<std::string> more = {}) {
+    std::vector<std::string> words{
+        "run", job, "--out", (folder.path() / out).string(), "--ranks-per-cell", std::to_string(ranks)};
     words.insert(words.end(), more.begin(), more.end());
     return run_command(words, ranks == 1 ? environment() : mpirun(ranks));
   }
@@ -57,20 +63,21 @@ struct Sweep : testing::Test {
   TemporaryFolder folder;
 };
 
-constexpr const char* kAll = R"("retrain", "finetune", "neggrad", "neggrad_plus", "rand_label", "bad_t", "scrub", "salun")";
+constexpr const char* kAll =
+    R"("retrain", "finetune", "neggrad", "neggrad_plus", "rand_label", "bad_t", "scrub", "salun")";
 
 TEST_F(Sweep, GivesTheSameBitsOnOneToFourRanks) {
   const auto job = write_job(kAll);
   const auto alone = run(job, "r1");
   ASSERT_EQ(alone.exit_code, 0) << alone.err;
   const auto expected = science("r1");
-  ASSERT_EQ(expected.size(), 9u);   // eight cells and the original
+  ASSERT_EQ(expected.size(), 9u);  // eight cells and the original
   for (int ranks : {2, 3, 4}) {
     const auto result = run(job, "r" + std::to_string(ranks), ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(science("r" + std::to_string(ranks)), expected) << ranks << " ranks";
   }
-  const auto again = run(job, "r1");   // everything is there: nothing is computed
+  const auto again = run(job, "r1");  // everything is there: nothing is computed
   EXPECT_EQ(again.exit_code, 0);
   EXPECT_EQ(again.err.find("ok in"), std::string::npos) << again.err;
 }
@@ -78,7 +85,8 @@ TEST_F(Sweep, GivesTheSameBitsOnOneToFourRanks) {
 TEST_F(Sweep, GroupsOfRanksShareTheCells) {
   const auto job = write_job(kAll);
   ASSERT_EQ(run(job, "alone").exit_code, 0);
-  const auto result = run_command({"run", job, "--out", (folder.path() / "groups").string(), "--ranks-per-cell", "1"}, mpirun(3));
+  const auto result = run_command(
+      {"run", job, "--out", (folder.path() / "groups").string(), "--ranks-per-cell", "1"}, mpirun(3));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(science("groups"), science("alone"));
 }
@@ -90,15 +98,17 @@ TEST_F(Sweep, SurvivesAKillAndASignalOnOtherRankCounts) {
   for (int number : {SIGKILL, SIGUSR1}) {
     const std::string out = number == SIGKILL ? "killed" : "signalled";
     int disturbed = 0, resumed = 0;
-    for (int attempt = 0; attempt < 40; ++attempt) {   // each attempt is disturbed a little later
-      const std::string job_line = mpirun(2) + " timeout --preserve-status -s " + std::to_string(number) + " " + std::to_string(0.5 + 0.15 * attempt);
-      const auto result = run_command({"run", job, "--out", (folder.path() / out).string(), "--ranks-per-cell", "2"}, job_line);
+    for (int attempt = 0; attempt < 40; ++attempt) {  // each attempt is disturbed a little later
+      const std::string job_line = mpirun(2) + " timeout --preserve-status -s " + std::to_string(number) +
+                                   " " + std::to_string(0.5 + 0.15 * attempt);
+      const auto result = run_command(
+          {"run", job, "--out", (folder.path() / out).string(), "--ranks-per-cell", "2"}, job_line);
       disturbed += result.exit_code != 0;
       resumed += result.err.find("resuming") != std::string::npos;
       if (number == SIGUSR1 && result.exit_code != 0) EXPECT_EQ(result.exit_code, 85) << result.err;
       if (result.exit_code == 0) break;
     }
-    const auto last = run(job, out, 3);   // the rest, on another number of ranks
+    const auto last = run(job, out, 3);  // the rest, on another number of ranks
     ASSERT_EQ(last.exit_code, 0) << last.err;
     EXPECT_EQ(science(out), expected) << "signal " << number;
     EXPECT_GE(disturbed, 1) << "signal " << number;
@@ -122,13 +132,19 @@ TEST_F(Sweep, VerifySaysEqualAndNoticesAnotherSeed) {
 }
 
 TEST_F(Sweep, DivergenceAndBudgetAreResults) {
-  ASSERT_EQ(run(write_job(R"("neggrad_plus")", "[method.neggrad_plus]\nlr = 1e18\nclip = 0\n", "wild"), "out", 2).exit_code, 0);
+  ASSERT_EQ(
+      run(write_job(R"("neggrad_plus")", "[method.neggrad_plus]\nlr = 1e18\nclip = 0\n", "wild"), "out", 2)
+          .exit_code,
+      0);
   EXPECT_EQ(store::read_row(only_cell("out", "wild")).status, "diverged");
-  ASSERT_EQ(run(write_job(R"("finetune")", "[budget]\nflops = \"30% of retrain\"\n", "cheap"), "out", 2).exit_code, 0);
+  ASSERT_EQ(
+      run(write_job(R"("finetune")", "[budget]\nflops = \"30% of retrain\"\n", "cheap"), "out", 2).exit_code,
+      0);
   const auto record = store::read_record(only_cell("out", "cheap"));
   EXPECT_EQ(record.status, "budget");
-  const auto column = std::find(record.row_names.begin(), record.row_names.end(), "percent_of_retrain") - record.row_names.begin();
-  EXPECT_GE(record.row.at(static_cast<std::size_t>(column)), 0.3);   // stops after the step that spends it
+  const auto column = std::find(record.row_names.begin(), record.row_names.end(), "percent_of_retrain") -
+                      record.row_names.begin();
+  EXPECT_GE(record.row.at(static_cast<std::size_t>(column)), 0.3);  // stops after the step that spends it
 }
 
 TEST_F(Sweep, ADamagedStoreIsComputedAgain) {
@@ -146,11 +162,14 @@ TEST_F(Sweep, MistakesHaveTheirExitCodes) {
   const auto misspelt = run(write_job(R"("scurb")"), "out", 2);
   EXPECT_EQ(misspelt.exit_code, 64);
   EXPECT_NE(misspelt.err.find("did you mean \"scrub\"?"), std::string::npos) << misspelt.err;
-  EXPECT_EQ(misspelt.err.find("scurb", misspelt.err.find("scurb") + 1), std::string::npos) << "one message, not one a rank: " << misspelt.err;
+  EXPECT_EQ(misspelt.err.find("scurb", misspelt.err.find("scurb") + 1), std::string::npos)
+      << "one message, not one a rank: " << misspelt.err;
   const auto job = write_job(R"("neggrad")");
   std::ofstream(folder.path() / "file") << "in the way";
   EXPECT_EQ(run(job, "file", 2).exit_code, 73);
-  const auto absent = run_command({"run", job, "--out", (folder.path() / "none").string()}, environment() + " EXPUNGE_DATA_ROOT=/nonexistent EXPUNGE_SYSTEM_DATA=/nonexistent");
+  const auto absent =
+      run_command({"run", job, "--out", (folder.path() / "none").string()},
+                  environment() + " EXPUNGE_DATA_ROOT=/nonexistent EXPUNGE_SYSTEM_DATA=/nonexistent");
   EXPECT_NE(absent.exit_code, 70) << absent.err;
   EXPECT_EQ(run_command({"verify", (folder.path() / "file").string()}, environment()).exit_code, 65);
   EXPECT_EQ(run_command({"verify", (folder.path() / "nothing.h5").string()}, environment()).exit_code, 66);

@@ -18,12 +18,14 @@ namespace expunge {
 namespace {
 
 struct Folder {
-  Folder() : path(fs::temp_directory_path() / fmt::format("expunge_core_test_{}", ::getpid())) { fs::create_directories(path); }
+  Folder() : path(fs::temp_directory_path() / fmt::format("expunge_core_test_{}", ::getpid())) {
+    fs::create_directories(path);
+  }
   ~Folder() { fs::remove_all(path); }
   fs::path path;
 };
 
-TEST(Philox, KnownAnswers) {   // Random123's kat_vectors for philox4x32-10
+TEST(Philox, KnownAnswers) {  // Random123's kat_vectors for philox4x32-10
   EXPECT_EQ(philox(0, 0, 0), (Philox4{0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u}));
   EXPECT_EQ(philox(0xffffffffffffffffull, 0xffffffffffffffffull, 0xffffffffffffffffull),
             (Philox4{0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu}));
@@ -54,7 +56,7 @@ TEST(Rng, MomentsAndUniformity) {
   EXPECT_NEAR(squares / kDraws, 1, 4 * std::sqrt(2.0 / kDraws));
   double chi2 = 0;
   for (int c : counts) chi2 += std::pow(c - kDraws / 9.0, 2) / (kDraws / 9.0);
-  EXPECT_LT(chi2, 26.1);   // 99.9 % of chi-square with 8 degrees of freedom
+  EXPECT_LT(chi2, 26.1);  // 99.9 % of chi-square with 8 degrees of freedom
 }
 
 TEST(Rng, PermutationsAndSamples) {
@@ -77,7 +79,8 @@ TEST(Hash, KnownAnswers) {
 }
 
 TEST(Text, Suggestions) {
-  EXPECT_EQ(did_you_mean("scurb", {"finetune", "scrub"}), "; did you mean \"scrub\"? (have: finetune, scrub)");
+  EXPECT_EQ(did_you_mean("scurb", {"finetune", "scrub"}),
+            "; did you mean \"scrub\"? (have: finetune, scrub)");
   EXPECT_EQ(did_you_mean("xyzzy", {"finetune", "scrub"}), "; (have: finetune, scrub)");
   EXPECT_EQ(edit_distance("scurb", "scrub"), 1u);
   EXPECT_EQ(edit_distance("", "abc"), 3u);
@@ -95,7 +98,7 @@ TEST(Files, PublicationIsAtomicAndFirstWins) {
   std::ofstream(temporary) << "two";
   EXPECT_FALSE(publish_first(temporary, target));
   EXPECT_EQ(read_file(target), "one");
-  EXPECT_TRUE(fs::exists(temporary));   // left to the loser for comparison
+  EXPECT_TRUE(fs::exists(temporary));  // left to the loser for comparison
   publish_replace(temporary, target);
   EXPECT_EQ(read_file(target), "two");
   EXPECT_FALSE(fs::exists(temporary));

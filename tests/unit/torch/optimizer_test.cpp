@@ -19,13 +19,16 @@ struct Pair : torch::nn::Module {
   }
 };
 
-std::vector<double> trace(const config::OptimizerOptions& o, double decay, std::vector<double> p, const std::vector<std::vector<double>>& grads) {
+std::vector<double> trace(const config::OptimizerOptions& o, double decay, std::vector<double> p,
+                          const std::vector<std::vector<double>>& grads) {
   std::vector<double> m(p.size()), v(p.size());
   for (std::size_t t = 1; t <= grads.size(); ++t)
     for (std::size_t i = 0; i < p.size(); ++i) {
       double g = grads[t - 1][i];
-      if (o.name == "adamw") p[i] *= 1 - o.lr * decay;
-      else g += decay * p[i];
+      if (o.name == "adamw")
+        p[i] *= 1 - o.lr * decay;
+      else
+        g += decay * p[i];
       if (o.name == "sgd") {
         m[i] = t == 1 ? g : o.momentum * m[i] + g;
         p[i] -= o.lr * (o.momentum > 0 ? m[i] : g);
@@ -43,7 +46,8 @@ class Optimizers : public testing::TestWithParam<std::string> {};
 
 TEST_P(Optimizers, FollowTheirFormulas) {
   Pair module;
-  tensor::FlatParameters flat(module, torch::kCPU, [](const std::string&) { return true; }, "trainer");
+  tensor::FlatParameters flat(
+      module, torch::kCPU, [](const std::string&) { return true; }, "trainer");
   config::OptimizerOptions o;
   o.name = GetParam(), o.lr = 0.05, o.weight_decay = 0.1, o.momentum = o.name == "sgd" ? 0.9 : 0;
   tensor::Optimizer optimizer(o, flat.trainable);
@@ -53,7 +57,8 @@ TEST_P(Optimizers, FollowTheirFormulas) {
       flat.trainable.view(e).view({-1})[i] = rng.normal(e * 100 + i);
   std::vector<double> start;
   for (std::size_t e = 0; e < 2; ++e)
-    for (std::int64_t i = 0; i < flat.trainable.entries[e].numel; ++i) start.push_back(flat.trainable.view(e).view({-1})[i].item<double>());
+    for (std::int64_t i = 0; i < flat.trainable.entries[e].numel; ++i)
+      start.push_back(flat.trainable.view(e).view({-1})[i].item<double>());
   std::vector<std::vector<double>> grads;
   for (int t = 0; t < 6; ++t) {
     torch::Tensor g = torch::zeros_like(flat.trainable.values);
@@ -66,23 +71,27 @@ TEST_P(Optimizers, FollowTheirFormulas) {
       }
     optimizer.step(flat.trainable, g, 1, 1);
   }
-  const std::vector<double> weights(start.begin(), start.begin() + 35), biases(start.begin() + 35, start.end());
+  const std::vector<double> weights(start.begin(), start.begin() + 35),
+      biases(start.begin() + 35, start.end());
   std::vector<std::vector<double>> gw, gb;
-  for (const auto& g : grads) gw.emplace_back(g.begin(), g.begin() + 35), gb.emplace_back(g.begin() + 35, g.end());
-  const auto want_w = trace(o, 0.1, weights, gw), want_b = trace(o, 0.0, biases, gb);   // biases do not decay
-  for (std::size_t i = 0; i < 35; ++i) EXPECT_NEAR(flat.trainable.view(0).view({-1})[i].item<double>(), want_w[i], 2e-6);
+  for (const auto& g : grads)
+    gw.emplace_back(g.begin(), g.begin() + 35), gb.emplace_back(g.begin() + 35, g.end());
+  const auto want_w = trace(o, 0.1, weights, gw), want_b = trace(o, 0.0, biases, gb);  // biases do not decay
+  for (std::size_t i = 0; i < 35; ++i)
+    EXPECT_NEAR(flat.trainable.view(0).view({-1})[i].item<double>(), want_w[i], 2e-6);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(flat.trainable.view(1)[i].item<double>(), want_b[i], 2e-6);
 }
 INSTANTIATE_TEST_SUITE_P(All, Optimizers, testing::Values("adamw", "adam", "sgd"));
 
 TEST(FlatParameters, StartOnCacheLinesAndHashIgnoresPadding) {
   Pair module;
-  tensor::FlatParameters flat(module, torch::kCPU, [](const std::string&) { return true; }, "all");
-  EXPECT_EQ(flat.trainable.entries[1].offset, 48);   // 35 floats, rounded up to 64 bytes
+  tensor::FlatParameters flat(
+      module, torch::kCPU, [](const std::string&) { return true; }, "all");
+  EXPECT_EQ(flat.trainable.entries[1].offset, 48);  // 35 floats, rounded up to 64 bytes
   EXPECT_EQ(flat.trainable.numel(), 38);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(module.bias.data_ptr()) % 64, 0u);
   const auto before = flat.hash();
-  flat.trainable.values[40] = 1;   // padding
+  flat.trainable.values[40] = 1;  // padding
   EXPECT_EQ(flat.hash(), before);
   module.weight.data().view({-1})[3] = 1;
   EXPECT_NE(flat.hash(), before);
@@ -90,7 +99,8 @@ TEST(FlatParameters, StartOnCacheLinesAndHashIgnoresPadding) {
 
 TEST(FlatParameters, GradientsLandInTheBoundBuffer) {
   Pair module;
-  tensor::FlatParameters flat(module, torch::kCPU, [](const std::string& n) { return n != "dense.bias"; }, "all");
+  tensor::FlatParameters flat(
+      module, torch::kCPU, [](const std::string& n) { return n != "dense.bias"; }, "all");
   EXPECT_EQ(flat.frozen.numel(), 3);
   EXPECT_FALSE(module.bias.requires_grad());
   torch::Tensor gradient = torch::zeros({flat.trainable.size()});
@@ -107,7 +117,7 @@ TEST(Kernels, SumOfSquaresMatchesTheFormula) {
     x[static_cast<std::size_t>(i)] = static_cast<float>(i % 7) - 3;
     want += static_cast<double>(x[static_cast<std::size_t>(i)]) * x[static_cast<std::size_t>(i)];
   }
-  EXPECT_EQ(tensor::sum_of_squares(x.data(), n), want);   // integers: exact in any order
+  EXPECT_EQ(tensor::sum_of_squares(x.data(), n), want);  // integers: exact in any order
 }
 
 TEST(Schedule, HandValues) {

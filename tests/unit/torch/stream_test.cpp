@@ -29,7 +29,7 @@ TEST(Stream, GrainsCoverEverySourceOnItsOwn) {
   ASSERT_EQ(grains.size(), 4u);
   EXPECT_EQ(grains[2].source, 0u);
   EXPECT_EQ(grains[2].begin, 64);
-  EXPECT_EQ(grains[2].end, 70);   // the short one
+  EXPECT_EQ(grains[2].end, 70);  // the short one
   EXPECT_EQ(grains[3].source, 2u);
   EXPECT_EQ(grains[3].end, 5);
   EXPECT_TRUE(cut_grains({0, 0}, 32).empty());
@@ -44,7 +44,7 @@ struct ClaimFolder : testing::Test {
 TEST_F(ClaimFolder, OneHolderAtATime) {
   Claims claims;
   EXPECT_TRUE(claims.take(folder / "a.json"));
-  EXPECT_FALSE(claims.take(folder / "a.json"));   // held, by ourselves even
+  EXPECT_FALSE(claims.take(folder / "a.json"));  // held, by ourselves even
   EXPECT_NE(Claims::owner(folder / "a.json").find(std::to_string(::getpid())), std::string::npos);
   claims.release(folder / "a.json");
   EXPECT_TRUE(claims.take(folder / "a.json"));
