@@ -22,15 +22,22 @@ constexpr double kStallSeconds = 300;  // of one test
 comm::Runtime* runtime_ = nullptr;
 
 class PrintFailures : public ::testing::EmptyTestEventListener {
+  // Remembered here: asking gtest for the current test inside OnTestPartResult waits for a lock that its
+  // caller holds.
+  void OnTestStart(const ::testing::TestInfo& test) override {
+    test_ = fmt::format("{}.{}", test.test_suite_name(), test.name());
+  }
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed() || world().rank() == 0) return;  // gtest's own printer speaks on rank 0
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    const std::string line = fmt::format(
-        "{}{}:{}: failure in {}\n{}\n", log::rank_prefix(), result.file_name() ? result.file_name() : "?",
-        result.line_number(), test ? fmt::format("{}.{}", test->test_suite_name(), test->name()) : "set-up",
-        result.message());
+    if (result.file_name() && std::string_view(result.file_name()) == __FILE__)
+      return;  // another rank's, merged
+    const std::string line = fmt::format("{}{}:{}: failure in {}\n{}\n", log::rank_prefix(),
+                                         result.file_name() ? result.file_name() : "?", result.line_number(),
+                                         test_, result.message());
     std::fwrite(line.data(), 1, line.size(), stderr);
   }
+
+  std::string test_ = "set-up";
 };
 
 class MergeVerdict : public ::testing::EmptyTestEventListener {
