@@ -31,7 +31,8 @@ int run(Args& args) {
   for (const auto& job : jobs) {
     try {
       const auto plan = sweep::load(job, overrides);
-      fmt::print("{}: ok: {} cells, {} original{}\n", job, plan.cells.size(), plan.originals.size(),
+      fmt::print("{}: ok: {} cell{}, {} original{}\n", job, plan.cells.size(),
+                 plan.cells.size() == 1 ? "" : "s", plan.originals.size(),
                  plan.originals.size() == 1 ? "" : "s");
       warn_of_missing_data(plan);
     } catch (const UsageError&) {

@@ -22,7 +22,10 @@ using Rows = std::vector<std::vector<std::string>>;
 std::string shown(const nlohmann::json& fallback) {
   if (fallback.is_string()) return fallback.get<std::string>();
   if (fallback.is_number_float()) return fmt::format("{}", fallback.get<double>());
-  return fallback.dump();
+  if (!fallback.is_array()) return fallback.dump();
+  std::vector<std::string> parts;
+  for (const auto& element : fallback) parts.push_back(shown(element));
+  return "[" + join(parts, ", ") + "]";
 }
 
 void print_options(const std::string& title, const config::Reader& in) {
@@ -51,6 +54,7 @@ void show_method(const std::string& name) {
   config::Reader in("method." + name, {}, problems);
   d.plan(in, {.forget = 100, .retain = 900, .classes = 10});
   print_options(fmt::format("[method.{}]", name), in);
+  fmt::print("optimizer may be a name alone; lr, weight_decay and momentum may stand beside it.\n");
 }
 
 // Models.

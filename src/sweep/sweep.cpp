@@ -78,8 +78,10 @@ class Expansion {
     const methods::Sizes method_sizes{
         .forget = sizes.forget, .retain = sizes.retain, .classes = base.info.classes};
     const auto plan = sections_.method(base, method, method_sizes);
-    if (const auto* retrain = methods::find_descriptor("retrain"))
-      out.retrain_flops = sections_.method(base, *retrain, method_sizes).flops;
+    MethodPlan retrain;
+    if (const auto* descriptor = methods::find_descriptor("retrain"))
+      retrain = sections_.method(base, *descriptor, method_sizes);
+    out.retrain_flops = retrain.flops;
     if (!sized || sections_.problems().reports() != before) return out;
     out.usable = true;
     out.flops = plan.flops;
@@ -91,6 +93,7 @@ class Expansion {
       out.budget_flops = base.budget.at("flops").get<double>();
     } else if (base.budget.contains("percent_of_retrain") && !method.from_scratch) {
       budget = base.budget;
+      budget["retrain_options"] = retrain.options;  // what it is a share of decides where the run stops
       out.budget_flops = base.budget.at("percent_of_retrain").get<double>() / 100 * out.retrain_flops;
     }
     out.settings = {{"dataset", point.dataset},

@@ -97,7 +97,7 @@ TEST(Cli, CheckTellsAllProblemsOfAllFiles) {
       contains(result.err, "expunge: " + first.string() + ":5:10: sweep.ratio: must be in (0, 1], got 2"))
       << result.err;
   EXPECT_TRUE(contains(result.err, "expunge: " + second.string() + ":1:")) << result.err;
-  EXPECT_EQ(result.out, third.string() + ": ok: 1 cells, 1 original\n");
+  EXPECT_EQ(result.out, third.string() + ": ok: 1 cell, 1 original\n");
   const auto absent = run_command({"check", (folder.path() / "absent.toml").string()});
   EXPECT_EQ(absent.exit_code, kExitMissing);
   EXPECT_TRUE(contains(absent.err, "absent.toml")) << absent.err;

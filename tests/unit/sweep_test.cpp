@@ -213,6 +213,10 @@ TEST_F(SweepTest, Budgets) {
   const auto relative = plan(kAxes + kRest + "[budget]\nflops = \"10% of retrain\"\n");
   EXPECT_DOUBLE_EQ(cell_of(relative, "scrub").budget_flops, 0.1 * cell_of(relative, "scrub").retrain_flops);
   EXPECT_EQ(cell_of(relative, "retrain").budget_flops, 0);
+  const auto longer =
+      plan(kAxes + kRest + "[budget]\nflops = \"10% of retrain\"\n[method.retrain]\nepochs = 4\n");
+  EXPECT_DOUBLE_EQ(cell_of(longer, "scrub").budget_flops, 2 * cell_of(relative, "scrub").budget_flops);
+  EXPECT_NE(cell_of(longer, "scrub").id, cell_of(relative, "scrub").id);
   const auto absolute = plan(kAxes + kRest + "[budget]\nflops = 2.5e9\n");
   EXPECT_EQ(cell_of(absolute, "scrub").budget_flops, 2.5e9);
   EXPECT_EQ(cell_of(absolute, "retrain").budget_flops, 2.5e9);
@@ -312,9 +316,7 @@ TEST_F(SweepTest, MistakesInSections) {
   expect_line("J:18:1: method.scurb: unknown method; did you mean \"scrub\"?");
   expect_line("J:21:14: method.scrub.max_epochs: must be >= 0, got -1");
   expect_line("J:23:12: method.salun.thresold: unknown key");
-  expect_line(
-      "J:24:1: dataset.fashon_mnist: unknown data set; give it a reader if it is one of your own; did you "
-      "mean \"fashion_mnist\"?");
+  expect_line("J:24:1: dataset.fashon_mnist: unknown data set; did you mean \"fashion_mnist\"?");
   expect_line("J:27:8: dataset.fashion_mnist.meen: unknown key; did you mean \"mean\"?");
   expect_line("J:29:8: model.resnet8.original.seed: the seed is an axis: set it in [original]");
   expect_line("J:31:6: model.resnet8.lr: unknown key");
