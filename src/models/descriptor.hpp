@@ -1,5 +1,5 @@
-// What a model family declares without LibTorch: its registered sizes, its config.json, its parameters and FLOPs.
-// A family is one file in models/, compiled twice like a method (see methods/method.hpp).
+// What a model family declares without LibTorch: its registered sizes, its config.json, its parameters and
+// FLOPs. A family is one file in models/, compiled twice like a method (see methods/method.hpp).
 #pragma once
 
 #include <cstdint>
@@ -22,20 +22,21 @@ struct Cost {
 };
 
 struct Descriptor {
-  std::string family;               // file name: "resnet", "resnet_cifar", "vit"
-  std::string model_type;           // config.json: "resnet", "expunge_resnet_cifar", "vit"
+  std::string family;      // file name: "resnet", "resnet_cifar", "vit"
+  std::string model_type;  // config.json: "resnet", "expunge_resnet_cifar", "vit"
   std::string summary, source;
-  std::vector<std::string> names;   // registered sizes: "resnet18" ...
+  std::vector<std::string> names;  // registered sizes: "resnet18" ...
   // config.json (Hugging Face layout) of a registered size for this input.
   std::function<nlohmann::json(const std::string& name, const InputShape&)> config;
-  // From a config.json: trainable parameters, float buffers (BatchNorm statistics), cost for an input of h x w.
+  // From a config.json: trainable parameters, float buffers (BatchNorm statistics), cost for an input of h x
+  // w.
   std::function<std::int64_t(const nlohmann::json& config)> parameters;
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
   bool has_batch_norm = false;
 };
 
-const std::vector<const Descriptor*>& descriptors();                 // sorted by family
-const Descriptor* find_descriptor(const std::string& name);          // by registered size, e.g. "resnet8"
+const std::vector<const Descriptor*>& descriptors();                  // sorted by family
+const Descriptor* find_descriptor(const std::string& name);           // by registered size, e.g. "resnet8"
 const Descriptor* find_by_model_type(const std::string& model_type);  // by config.json
 std::vector<std::string> model_names();
 

@@ -16,7 +16,7 @@ std::vector<const Descriptor*>& registered() {
 
 RegisterDescriptor::RegisterDescriptor(Descriptor descriptor) {
   auto& all = registered();
-  all.push_back(new Descriptor(std::move(descriptor)));   // lives as long as the program
+  all.push_back(new Descriptor(std::move(descriptor)));  // lives as long as the program
   std::sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->family < b->family; });
 }
 

@@ -1,9 +1,11 @@
-// ResNet in the CIFAR form (He et al. 2016, section 4.2): depth n = 6k + 2, a 3x3 convolution to 16 channels, three stages of k basic
-// blocks with 16, 32, 64 channels, stride 2 at the start of stages 2 and 3, identity shortcuts by subsampling and zero-padded channels
-// (option A), BatchNorm, global average pooling, linear head. Tensor names are those of the published CIFAR checkpoints (conv1, bn1,
-// layer1.0.conv1 ..., linear), so these load as they are.
+// ResNet in the CIFAR form (He et al. 2016, section 4.2): depth n = 6k + 2, a 3x3 convolution to 16 channels,
+// three stages of k basic blocks with 16, 32, 64 channels, stride 2 at the start of stages 2 and 3, identity
+// shortcuts by subsampling and zero-padded channels (option A), BatchNorm, global average pooling, linear
+// head. Tensor names are those of the published CIFAR checkpoints (conv1, bn1, layer1.0.conv1 ..., linear),
+// so these load as they are.
 #include <array>
 
+#include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
@@ -14,25 +16,31 @@ namespace {
 
 constexpr std::array<std::int64_t, 3> kWidths = {16, 32, 64};
 
+// Basic blocks of a stage.
+std::int64_t blocks_of(const nlohmann::json& config) {
+  const std::int64_t depth = size_field(config, "depth", 20);
+  if (depth < 8 || (depth - 2) % 6 != 0)
+    throw DataError::corrupt(fmt::format("config.json: depth is {}, expected 6k + 2 with k >= 1", depth));
+  return (depth - 2) / 6;
+}
+
 #ifndef EXPUNGE_ENGINE
 
-std::int64_t blocks_of(const nlohmann::json& config) { return (config.at("depth").get<std::int64_t>() - 2) / 6; }
-
 nlohmann::json make_config(const std::string& name, const InputShape& input) {
-  nlohmann::json ids = nlohmann::json::object(), labels = nlohmann::json::object();
-  for (std::int64_t k = 0; k < input.classes; ++k) {
-    ids[std::to_string(k)] = "LABEL_" + std::to_string(k);
-    labels["LABEL_" + std::to_string(k)] = k;
-  }
-  return {{"architectures", {"ResNetCifarForImageClassification"}}, {"model_type", "expunge_resnet_cifar"},
-          {"depth", std::stoll(name.substr(6))}, {"num_channels", input.channels}, {"image_size", input.height},
-          {"id2label", ids}, {"label2id", labels}, {"torch_dtype", "float32"}};
+  nlohmann::json c{{"architectures", {"ResNetCifarForImageClassification"}},
+                   {"model_type", "expunge_resnet_cifar"},
+                   {"depth", std::stoll(name.substr(6))},
+                   {"num_channels", input.channels},
+                   {"image_size", input.height},
+                   {"torch_dtype", "float32"}};
+  add_labels(c, input.classes);
+  return c;
 }
 
 // Calls visit(in, out, kernel, out_height, out_width) for every convolution.
 template <class Visit>
 void each_convolution(const nlohmann::json& config, std::int64_t height, std::int64_t width, Visit&& visit) {
-  std::int64_t in = config.at("num_channels").get<std::int64_t>();
+  std::int64_t in = size_field(config, "num_channels", 3);
   visit(in, kWidths[0], 3, height, width);
   in = kWidths[0];
   for (std::size_t stage = 0; stage < kWidths.size(); ++stage)
@@ -46,9 +54,10 @@ void each_convolution(const nlohmann::json& config, std::int64_t height, std::in
 
 std::int64_t parameters(const nlohmann::json& config) {
   std::int64_t total = 0;
-  each_convolution(config, 32, 32, [&](auto in, auto out, auto kernel, auto, auto) { total += in * out * kernel * kernel + 2 * out; });
-  const auto classes = static_cast<std::int64_t>(config.at("id2label").size());
-  return total + kWidths.back() * classes + classes;
+  each_convolution(config, 32, 32, [&](auto in, auto out, auto kernel, auto, auto) {
+    total += in * out * kernel * kernel + 2 * out;
+  });
+  return total + (kWidths.back() + 1) * class_count(config);
 }
 
 Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
@@ -59,8 +68,8 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
     if (first < 0) first = flops;
     c.forward += flops;
   });
-  c.forward += 2.0 * static_cast<double>(kWidths.back()) * static_cast<double>(config.at("id2label").size());
-  c.backward = 2 * c.forward - first;   // no gradient with respect to the image
+  c.forward += 2.0 * static_cast<double>(kWidths.back() * class_count(config));
+  c.backward = 2 * c.forward - first;  // no gradient with respect to the image
   return c;
 }
 
@@ -92,7 +101,7 @@ class Block : public torch::nn::Module {
  private:
   torch::Tensor shortcut(torch::Tensor x) const {
     if (stride_ != 1) x = x.slice(2, 0, x.size(2), stride_).slice(3, 0, x.size(3), stride_);
-    const std::int64_t pad = (out_ - in_) / 2;   // zero channels on both sides
+    const std::int64_t pad = (out_ - in_) / 2;  // zero channels on both sides
     return pad > 0 ? at::constant_pad_nd(x, {0, 0, 0, 0, pad, out_ - in_ - pad}) : x;
   }
 
@@ -105,7 +114,8 @@ class Stage : public torch::nn::Module {
  public:
   Stage(std::int64_t in, std::int64_t out, std::int64_t stride, std::int64_t blocks) {
     for (std::int64_t b = 0; b < blocks; ++b)
-      blocks_.push_back(register_module(std::to_string(b), std::make_shared<Block>(b == 0 ? in : out, out, b == 0 ? stride : 1)));
+      blocks_.push_back(register_module(
+          std::to_string(b), std::make_shared<Block>(b == 0 ? in : out, out, b == 0 ? stride : 1)));
   }
   torch::Tensor forward(torch::Tensor x) {
     for (auto& block : blocks_) x = block->forward(x);
@@ -113,19 +123,20 @@ class Stage : public torch::nn::Module {
   }
 
  private:
-  std::vector<std::shared_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<Block> > blocks_;
 };
 
 class ResNetCifar : public Model {
  public:
   explicit ResNetCifar(const nlohmann::json& config) : Model(config) {
-    const auto blocks = (config.at("depth").get<std::int64_t>() - 2) / 6;
-    conv1_ = register_module("conv1", std::make_shared<Conv2d>(config.at("num_channels").get<std::int64_t>(), kWidths[0], 3, 1, 1, false));
+    const std::int64_t blocks = blocks_of(config), channels = size_field(config, "num_channels", 3);
+    conv1_ = register_module("conv1", std::make_shared<Conv2d>(channels, kWidths[0], 3, 1, 1, false));
     bn1_ = register_module("bn1", std::make_shared<BatchNorm>(kWidths[0], 1e-5, 0.1));
     for (std::size_t s = 0; s < kWidths.size(); ++s)
-      stages_.push_back(register_module("layer" + std::to_string(s + 1),
-                                        std::make_shared<Stage>(kWidths[s == 0 ? 0 : s - 1], kWidths[s], s == 0 ? 1 : 2, blocks)));
-    linear_ = register_module("linear", std::make_shared<Linear>(kWidths.back(), static_cast<std::int64_t>(config.at("id2label").size())));
+      stages_.push_back(register_module(
+          "layer" + std::to_string(s + 1),
+          std::make_shared<Stage>(kWidths[s == 0 ? 0 : s - 1], kWidths[s], s == 0 ? 1 : 2, blocks)));
+    linear_ = register_module("linear", std::make_shared<Linear>(kWidths.back(), class_count(config)));
     adopt_batch_norms();
   }
 
@@ -141,12 +152,13 @@ class ResNetCifar : public Model {
  private:
   std::shared_ptr<Conv2d> conv1_;
   std::shared_ptr<BatchNorm> bn1_;
-  std::vector<std::shared_ptr<Stage>> stages_;
+  std::vector<std::shared_ptr<Stage> > stages_;
   std::shared_ptr<Linear> linear_;
 };
 
-const RegisterBuilder builder{"expunge_resnet_cifar",
-                              [](const nlohmann::json& c) -> std::shared_ptr<Model> { return std::make_shared<ResNetCifar>(c); }};
+const RegisterBuilder builder{"expunge_resnet_cifar", [](const nlohmann::json& c) -> std::shared_ptr<Model> {
+                                return std::make_shared<ResNetCifar>(c);
+                              }};
 
 #endif
 

@@ -1,6 +1,11 @@
 #include "models/torch/blocks.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
+
+#include "core/text.hpp"
+#include "models/config_json.hpp"
 
 namespace expunge::models {
 namespace {
@@ -10,7 +15,10 @@ void fill(torch::Tensor t, Draw&& draw) {
   const torch::NoGradGuard no_grad;
   torch::Tensor values = at::empty(t.sizes(), torch::kFloat);
   float* out = values.data_ptr<float>();
-  for (std::int64_t i = 0; i < values.numel(); ++i) out[i] = static_cast<float>(draw(static_cast<std::uint64_t>(i)));
+  at::parallel_for(0, values.numel(), 1 << 14, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      out[i] = static_cast<float>(draw(static_cast<std::uint64_t>(i)));
+  });
   t.copy_(values);
 }
 
@@ -25,7 +33,8 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
 }
 
-Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, bool with_bias)
+Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+               std::int64_t padding, bool with_bias)
     : stride_(stride), padding_(padding) {
   weight = register_parameter("weight", torch::zeros({out, in, kernel, kernel}));
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
@@ -36,6 +45,33 @@ LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
   bias = register_parameter("bias", torch::zeros({width}));
 }
 
+Activation activation_of(const nlohmann::json& config, const std::string& key, const std::string& fallback) {
+  static const std::map<std::string, Activation> known = {
+      {"relu", [](const torch::Tensor& x) { return at::relu(x); }},
+      {"gelu", [](const torch::Tensor& x) { return at::gelu(x); }},
+      {"gelu_new", [](const torch::Tensor& x) { return at::gelu(x, "tanh"); }},
+      {"gelu_pytorch_tanh", [](const torch::Tensor& x) { return at::gelu(x, "tanh"); }},
+      {"quick_gelu", [](const torch::Tensor& x) { return x * at::sigmoid(1.702 * x); }},
+      {"silu", [](const torch::Tensor& x) { return at::silu(x); }},
+      {"tanh", [](const torch::Tensor& x) { return at::tanh(x); }}};
+  const auto name = field<std::string>(config, key, fallback);
+  if (const auto found = known.find(name); found != known.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [n, unused] : known) names.push_back(n);
+  throw DataError::corrupt(
+      fmt::format("config.json: unknown {} \"{}\"{}", key, name, did_you_mean(name, names)));
+}
+
+torch::nn::Module& container(torch::nn::Module& root, const std::string& dotted) {
+  torch::nn::Module* at = &root;
+  for (const auto& name : split(dotted, '.')) {
+    const auto children = at->named_children();
+    const auto* known = children.find(name);
+    at = known ? known->get() : at->register_module(name, std::make_shared<torch::nn::Module>()).get();
+  }
+  return *at;
+}
+
 void fill_normal(torch::Tensor t, const Rng& rng, double deviation) {
   fill(t, [&](std::uint64_t i) { return deviation * rng.normal(i); });
 }
@@ -43,7 +79,7 @@ void fill_normal(torch::Tensor t, const Rng& rng, double deviation) {
 void fill_truncated_normal(torch::Tensor t, const Rng& rng, double deviation) {
   fill(t, [&](std::uint64_t i) {
     for (std::uint64_t attempt = 0;; ++attempt)
-      if (const double x = rng.normal(i, attempt); std::fabs(x) <= 2) return deviation * x;
+      if (const double x = deviation * rng.normal(i, attempt); std::fabs(x) <= 2) return x;
   });
 }
 
@@ -52,7 +88,7 @@ void fill_uniform(torch::Tensor t, const Rng& rng, double bound) {
 }
 
 void fill_kaiming_fan_out(torch::Tensor weight, const Rng& rng) {
-  const double fan_out = static_cast<double>(weight.size(0) * weight.numel() / (weight.size(0) * weight.size(1)));
+  const double fan_out = static_cast<double>(weight.numel() / weight.size(1));
   fill_normal(weight, rng, std::sqrt(2 / fan_out));
 }
 
@@ -69,8 +105,10 @@ void initialize_convolutional(Model& model, const Rng& rng) {
     } else if (ends_with(name, "bias")) {
       const auto weight = parameters.find(name.substr(0, name.size() - 4) + "weight");
       const bool linear = weight != parameters.end() && weight->second.dim() == 2;
-      if (linear) fill_uniform(value, own, 1 / std::sqrt(static_cast<double>(weight->second.size(1))));
-      else value.zero_();
+      if (linear)
+        fill_uniform(value, own, 1 / std::sqrt(static_cast<double>(weight->second.size(1))));
+      else
+        value.zero_();
     } else {
       value.fill_(1);
     }
@@ -79,6 +117,17 @@ void initialize_convolutional(Model& model, const Rng& rng) {
     bn->running_mean.zero_();
     bn->running_var.fill_(1);
     bn->num_batches_tracked.zero_();
+  }
+}
+
+void initialize_transformer(Model& model, const Rng& rng, double deviation) {
+  const torch::NoGradGuard no_grad;
+  for (auto& p : model.named_parameters()) {
+    torch::Tensor& value = p.value();
+    if (value.dim() >= 2)
+      fill_truncated_normal(value, rng.sub(p.key()), deviation);
+    else
+      value.fill_(ends_with(p.key(), "bias") ? 0 : 1);
   }
 }
 

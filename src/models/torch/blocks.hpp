@@ -16,7 +16,8 @@ class Linear : public torch::nn::Module {
 // Convolution over [n, C, H, W]; square kernel.
 class Conv2d : public torch::nn::Module {
  public:
-  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, bool with_bias);
+  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+         bool with_bias);
   torch::Tensor forward(const torch::Tensor& x) { return at::conv2d(x, weight, bias, stride_, padding_); }
   torch::Tensor weight, bias;
 
@@ -27,21 +28,44 @@ class Conv2d : public torch::nn::Module {
 class LayerNorm : public torch::nn::Module {
  public:
   LayerNorm(std::int64_t width, double eps);
-  torch::Tensor forward(const torch::Tensor& x) { return at::layer_norm(x, {weight.numel()}, weight, bias, eps_); }
+  torch::Tensor forward(const torch::Tensor& x) {
+    return at::layer_norm(x, {weight.numel()}, weight, bias, eps_);
+  }
   torch::Tensor weight, bias;
 
  private:
   double eps_;
 };
 
+using Activation = torch::Tensor (*)(const torch::Tensor&);
+// The function that config.json's `key` names: relu, gelu (erf), gelu_new and gelu_pytorch_tanh (tanh),
+// quick_gelu, silu, tanh. DataError 65 for an unknown one.
+Activation activation_of(const nlohmann::json& config, const std::string& key, const std::string& fallback);
+
+// Modules under dotted names, so that a family is written with the tensor names of its files: the containers
+// in between are created.
+torch::nn::Module& container(torch::nn::Module& root, const std::string& dotted);
+template <class M>
+std::shared_ptr<M> place(torch::nn::Module& root, const std::string& dotted, std::shared_ptr<M> module) {
+  const auto dot = dotted.rfind('.');
+  torch::nn::Module& parent = dot == std::string::npos ? root : container(root, dotted.substr(0, dot));
+  return parent.register_module(dot == std::string::npos ? dotted : dotted.substr(dot + 1),
+                                std::move(module));
+}
+
 // Fills, element by element, keyed by (rng, tensor name, element index).
 void fill_normal(torch::Tensor t, const Rng& rng, double deviation);
-void fill_truncated_normal(torch::Tensor t, const Rng& rng, double deviation);   // cut at two deviations
-void fill_uniform(torch::Tensor t, const Rng& rng, double bound);                // [-bound, bound)
+// Drawn again outside [-2, 2], as torch.nn.init.trunc_normal_: the cut is absolute, so it hardly ever acts on
+// small deviations.
+void fill_truncated_normal(torch::Tensor t, const Rng& rng, double deviation);
+void fill_uniform(torch::Tensor t, const Rng& rng, double bound);  // [-bound, bound)
 // He et al. 2015: normal with deviation sqrt(2 / (out_channels * kernel^2)).
 void fill_kaiming_fan_out(torch::Tensor weight, const Rng& rng);
 
-// The convolutional networks' initialiser: convolutions kaiming, norms 1 and 0, linear layers U(+-1/sqrt(fan in)), statistics 0 and 1.
+// The convolutional networks' initialiser: convolutions kaiming, norms 1 and 0, linear layers U(+-1/sqrt(fan
+// in)), statistics 0 and 1.
 void initialize_convolutional(Model& model, const Rng& rng);
+// The transformers': matrices, convolutions, embeddings and tokens truncated normal, biases 0, norms 1 and 0.
+void initialize_transformer(Model& model, const Rng& rng, double deviation);
 
 }  // namespace expunge::models

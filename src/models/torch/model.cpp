@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "core/text.hpp"
+#include "models/config_json.hpp"
 
 namespace expunge::models {
 namespace {
@@ -22,9 +23,10 @@ BatchNorm::BatchNorm(std::int64_t channels, double e, double m) : eps(e), moment
 }
 
 torch::Tensor BatchNorm::forward(const torch::Tensor& x) {
-  const bool one_value = x.numel() == x.size(1);   // a grain's statistics of one value would be 0/0
+  const bool one_value = x.numel() == x.size(1);  // a grain's statistics of one value would be 0/0
   if (!is_training() || frozen || one_value) {
-    if (one_value && is_training() && !frozen && batch_mean.defined()) {   // leaves the running statistics as they are
+    if (one_value && is_training() && !frozen &&
+        batch_mean.defined()) {  // leaves the running statistics as they are
       const torch::NoGradGuard no_grad;
       batch_mean.copy_(running_mean);
       batch_var.copy_(running_var);
@@ -40,17 +42,24 @@ void Model::adopt_batch_norms() {
     if (auto* bn = dynamic_cast<BatchNorm*>(m.get())) batch_norms_.push_back(bn);
 }
 
-RegisterBuilder::RegisterBuilder(std::string model_type, Builder builder) { builders()[std::move(model_type)] = builder; }
+RegisterBuilder::RegisterBuilder(std::string model_type, Builder builder) {
+  builders()[std::move(model_type)] = builder;
+}
 
 std::shared_ptr<Model> build(const nlohmann::json& config) {
-  const auto type = config.value("model_type", "");
+  const auto type = field<std::string>(config, "model_type", "");
   const auto found = builders().find(type);
   if (found == builders().end()) {
     std::vector<std::string> known;
     for (const auto& [name, unused] : builders()) known.push_back(name);
-    throw ConfigError(fmt::format("config.json: unknown model_type \"{}\"{}", type, did_you_mean(type, known)));
+    throw ConfigError(
+        fmt::format("config.json: unknown model_type \"{}\"{}", type, did_you_mean(type, known)));
   }
-  return found->second(config);
+  try {
+    return found->second(config);
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError::corrupt(fmt::format("config.json of a {}: {}", type, error.what()));
+  }
 }
 
 }  // namespace expunge::models

@@ -13,7 +13,8 @@
 
 namespace expunge::models {
 
-// Named tensors. Inputs: "pixel_values" [n, C, H, W] float. Outputs: "logits" [n, classes] and the family's named features.
+// Named tensors. Inputs: "pixel_values" [n, C, H, W] float. Outputs: "logits" [n, classes] and the family's
+// named features.
 using Tensors = std::map<std::string, torch::Tensor>;
 
 class BatchNorm;
@@ -21,12 +22,26 @@ class BatchNorm;
 class Model : public torch::nn::Module {
  public:
   virtual Tensors forward(const Tensors& inputs) = 0;
-  // Fresh values for every parameter and buffer, with the family's training-time initialiser. Element j of tensor `name` is a
-  // function of (rng, name, j) alone.
+  // Fresh values for every parameter and buffer, with the family's training-time initialiser. Element j of
+  // tensor `name` is a function of (rng, name, j) alone.
   virtual void initialize(const Rng& rng) = 0;
 
   // True when training draws random numbers inside the network (dropout, DropPath).
   virtual bool has_dropout() const { return false; }
+
+  // What loading needs to know of a family. The prefix of its backbone's tensors ("vit"), which files of a
+  // bare backbone lack:
+  virtual std::string base_prefix() const { return {}; }
+  // tensors of published files that it does not use:
+  virtual bool ignores(const std::string& name) const {
+    return name.find("position_ids") != std::string::npos;
+  }
+  // and the fields of a config.json, defaults filled in, that change results without changing the shape of
+  // any tensor.
+  virtual nlohmann::json shapeless_settings(const nlohmann::json& config) const {
+    (void)config;
+    return nlohmann::json::object();
+  }
 
   const nlohmann::json& config() const { return config_; }
   // In the order of registration; empty for models without BatchNorm.
@@ -34,28 +49,31 @@ class Model : public torch::nn::Module {
 
  protected:
   explicit Model(nlohmann::json config) : config_(std::move(config)) {}
-  void adopt_batch_norms();   // fills batch_norms_ from the module tree; call last in the constructor
+  void adopt_batch_norms();  // fills batch_norms_ from the module tree; call last in the constructor
   nlohmann::json config_;
   std::vector<BatchNorm*> batch_norms_;
 };
 
-// BatchNorm over [n, C, ...] with Hugging Face's buffer names. It never updates its running statistics in forward: the engine
-// does, once a step, from the statistics that the grains leave in `batch_mean`/`batch_var` (design: grains).
+// BatchNorm over [n, C, ...] with Hugging Face's buffer names. It never updates its running statistics in
+// forward: the engine does, once a step, from the statistics that the grains leave in
+// `batch_mean`/`batch_var` (design: grains).
 class BatchNorm : public torch::nn::Module {
  public:
   BatchNorm(std::int64_t channels, double eps, double momentum);
-  // Grain statistics when is_training() and not frozen, else running statistics. One value per channel: running statistics.
+  // Grain statistics when is_training() and not frozen, else running statistics. One value per channel:
+  // running statistics.
   torch::Tensor forward(const torch::Tensor& x);
 
   torch::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
-  // Scratch that receives the grain's mean and unbiased variance ([C], float). The owner must zero it before each forward;
-  // undefined tensors mean: do not record.
+  // Scratch that receives the grain's mean and unbiased variance ([C], float). The owner must zero it before
+  // each forward; undefined tensors mean: do not record.
   torch::Tensor batch_mean, batch_var;
   bool frozen = false;
   double eps, momentum;
 };
 
-// Builds an uninitialised model from its config.json. ConfigError names the unknown model_type.
+// Builds an uninitialised model from its config.json. ConfigError names the unknown model_type, DataError 65
+// a malformed field.
 std::shared_ptr<Model> build(const nlohmann::json& config);
 
 using Builder = std::shared_ptr<Model> (*)(const nlohmann::json& config);
@@ -63,11 +81,16 @@ struct RegisterBuilder {
   RegisterBuilder(std::string model_type, Builder builder);
 };
 
-// Hugging Face folder: config.json + model.safetensors. `load` checks names and shapes and throws DataError 65 naming every
-// missing, unexpected or misshapen tensor and DataError 66 when files are absent; another architecture's config.json is
-// DataError 65. `save` writes both files atomically, model.safetensors first.
+// Hugging Face folder: config.json + model.safetensors. Loading repairs names (wrapper prefix "module.",
+// gamma/beta, a missing or superfluous base prefix) and converts floats to the model's dtype; it checks
+// everything before it writes anything and throws DataError 65 naming every missing, unexpected or misshapen
+// tensor, and DataError 66 when files are absent. Another architecture's config.json, or settings that differ
+// from the model's, are DataError 65. `load_tensors` takes the file alone, for published weights without a
+// config.json. `save` writes both files atomically, model.safetensors first.
 nlohmann::json read_config(const std::filesystem::path& folder);
 void load_weights(Model& model, const std::filesystem::path& folder);
-void save(const Model& model, const std::filesystem::path& folder, const std::map<std::string, std::string>& metadata = {});
+void load_tensors(Model& model, const std::filesystem::path& file);
+void save(const Model& model, const std::filesystem::path& folder,
+          const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace expunge::models

@@ -4,6 +4,7 @@
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/text.hpp"
+#include "models/config_json.hpp"
 #include "models/torch/model.hpp"
 #include "tensor/safetensors.hpp"
 
@@ -18,22 +19,22 @@ std::map<std::string, torch::Tensor> state_of(const Model& model) {
 }
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
 }
 
-// Names of 2019 checkpoints and of wrappers: LayerNorm.gamma/beta, a leading "module.", a missing or superfluous base prefix.
-std::string modern_name(std::string name, const std::map<std::string, torch::Tensor>& wanted) {
+// The model's name of a file's tensor; the file's own where none fits. Order: as it is; without the wrapper's
+// "module."; 2019's LayerNorm.gamma and beta; with the base prefix added; with it removed.
+std::string modern_name(std::string name, const std::map<std::string, torch::Tensor>& wanted,
+                        const std::string& prefix) {
   if (wanted.count(name)) return name;
   if (name.rfind("module.", 0) == 0) name = name.substr(7);
   replace_all(name, "gamma", "weight");
   replace_all(name, "beta", "bias");
-  if (wanted.count(name)) return name;
-  for (const auto& [want, unused] : wanted) {
-    const auto dot = want.find('.');
-    if (dot != std::string::npos && want.compare(dot + 1, std::string::npos, name) == 0) return want;   // prefix missing in the file
-  }
-  const auto dot = name.find('.');
-  if (dot != std::string::npos && wanted.count(name.substr(dot + 1))) return name.substr(dot + 1);      // prefix superfluous
+  if (wanted.count(name) || prefix.empty()) return name;
+  if (wanted.count(prefix + "." + name)) return prefix + "." + name;
+  if (name.rfind(prefix + ".", 0) == 0 && wanted.count(name.substr(prefix.size() + 1)))
+    return name.substr(prefix.size() + 1);
   return name;
 }
 
@@ -43,50 +44,73 @@ std::string shape_text(torch::IntArrayRef shape) {
   return "[" + join(sizes, ", ") + "]";
 }
 
+void check_settings(const Model& model, const nlohmann::json& config, const std::string& path) {
+  const auto have = field<std::string>(config, "model_type", ""),
+             want = field<std::string>(model.config(), "model_type", "");
+  if (have != want)
+    throw DataError::corrupt(fmt::format("{}: model_type is \"{}\", expected \"{}\"", path, have, want));
+  const auto theirs = model.shapeless_settings(config), ours = model.shapeless_settings(model.config());
+  for (const auto& [key, value] : ours.items())
+    if (theirs.at(key) != value)
+      throw DataError::corrupt(
+          fmt::format("{}: {} is {}, expected {}", path, key, theirs.at(key).dump(), value.dump()));
+}
+
 }  // namespace
 
 nlohmann::json read_config(const std::filesystem::path& folder) {
   const auto path = folder / "config.json";
   try {
-    return nlohmann::json::parse(read_file(path));
+    auto config = nlohmann::json::parse(read_file(path));
+    if (!config.is_object()) throw DataError::corrupt(fmt::format("{}: not a JSON object", path.string()));
+    return config;
   } catch (const nlohmann::json::exception& error) {
     throw DataError::corrupt(fmt::format("{}: not JSON ({})", path.string(), error.what()));
   }
 }
 
 void load_weights(Model& model, const std::filesystem::path& folder) {
-  const auto config = read_config(folder);
-  const auto have = config.value("model_type", ""), want = model.config().value("model_type", "");
-  if (have != want)
-    throw DataError::corrupt(fmt::format("{}: model_type is \"{}\", expected \"{}\"", (folder / "config.json").string(), have, want));
-  const auto path = folder / "model.safetensors";
+  check_settings(model, read_config(folder), (folder / "config.json").string());
+  load_tensors(model, folder / "model.safetensors");
+}
+
+void load_tensors(Model& model, const std::filesystem::path& path) {
   const auto file = tensor::read_safetensors(path);
   auto wanted = state_of(model);
+  const std::string prefix = model.base_prefix();
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
   std::vector<std::string> problems;
-  const torch::NoGradGuard no_grad;
   for (const auto& [raw, value] : file.tensors) {
-    const auto name = modern_name(raw, wanted);
+    const auto name = modern_name(raw, wanted, prefix);
     const auto found = wanted.find(name);
     if (found == wanted.end()) {
-      problems.push_back("unexpected " + raw);
+      if (!model.ignores(raw)) problems.push_back("unexpected " + raw);
       continue;
     }
-    if (found->second.sizes() != value.sizes())
-      problems.push_back(fmt::format("{} has shape {}, the model's is {}", raw, shape_text(value.sizes()), shape_text(found->second.sizes())));
-    else
-      found->second.copy_(value);
+    const torch::Tensor& target = found->second;
+    if (target.sizes() != value.sizes())
+      problems.push_back(fmt::format("{} has shape {}, the model's is {}", raw, shape_text(value.sizes()),
+                                     shape_text(target.sizes())));
+    else if (target.is_floating_point() != value.is_floating_point())
+      problems.push_back(
+          fmt::format("{} holds {}", raw,
+                      value.is_floating_point() ? "floats, expected integers" : "integers, expected floats"));
+    copies.emplace_back(target, value);
     wanted.erase(found);
   }
-  for (const auto& [name, value] : wanted)
+  for (const auto& [name, value] : wanted)  // older files do not count batches
     if (name.find("num_batches_tracked") == std::string::npos) problems.push_back("missing " + name);
   if (!problems.empty()) {
     const auto count = problems.size();
-    if (count > 20) problems.resize(20);
-    throw DataError::corrupt(fmt::format("{}: {} tensors do not fit the model: {}{}", path.string(), count, join(problems, "; "), count > 20 ? "; ..." : ""));
+    throw DataError::corrupt(fmt::format("{}: {} tensor{} not fit the model: {}", path.string(), count,
+                                         count == 1 ? " does" : "s do", join(problems, "; ")));
   }
+  const torch::NoGradGuard no_grad;
+  for (auto& [target, value] : copies) target.copy_(value);
 }
 
-void save(const Model& model, const std::filesystem::path& folder, const std::map<std::string, std::string>& metadata) {
+void save(const Model& model, const std::filesystem::path& folder,
+          const std::map<std::string, std::string>& metadata) {
   make_folder(folder);
   tensor::write_safetensors(folder / "model.safetensors", state_of(model), metadata);
   write_file_atomic(folder / "config.json", model.config().dump(2) + "\n");
