@@ -1,0 +1,82 @@
+#include "board/format.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/text.hpp"
+
+namespace expunge::board {
+namespace {
+
+bool is_flops(const LeaderboardColumn& column) { return column.name.find("flops") != std::string::npos; }
+
+// 1234567 -> "1.23 M": three digits and a factor of a thousand.
+std::string with_prefix(double value) {
+  static const char* const kPrefixes[] = {"", " k", " M", " G", " T", " P", " E"};
+  std::size_t p = 0;
+  while (std::abs(value) >= 999.5 && p + 1 < std::size(kPrefixes)) {
+    value /= 1000;
+    ++p;
+  }
+  return fmt::format("{:.3g}{}", value, kPrefixes[p]);
+}
+
+}  // namespace
+
+const char* const kLegend =
+    "mean ± half width of the 95 % t interval over seeds (none for one seed); * best of a column, retrain "
+    "aside; - not defined; "
+    "Δ difference from retrain of the same seed in percentage points; cells: averaged of planned";
+
+std::string shown_mean(const LeaderboardColumn& column, const stat::Interval& value) {
+  if (value.count == 0) return "-";
+  if (is_flops(column)) return with_prefix(value.mean);
+  if (column.gap) return fmt::format("{:+.1f}", 100 * value.mean);
+  if (column.percent) return fmt::format("{:.1f}", 100 * value.mean);
+  if (column.name == "unlearn_seconds") return fmt::format("{:.1f}", value.mean);
+  return fmt::format("{:.3f}", value.mean);
+}
+
+std::string shown_interval(const LeaderboardColumn& column, const stat::Interval& value) {
+  if (std::isnan(value.half_width)) return "";
+  if (is_flops(column)) return value.half_width == 0 ? "" : "±" + with_prefix(value.half_width);
+  if (column.percent) return fmt::format("±{:.1f}", 100 * value.half_width);
+  if (column.name == "unlearn_seconds") return fmt::format("±{:.1f}", value.half_width);
+  return fmt::format("±{:.3f}", value.half_width);
+}
+
+std::string shown_cells(const Entry& entry) {
+  std::vector<std::string> rest;
+  for (const auto& [count, name] : {std::pair{entry.diverged, "diverged"},
+                                    {entry.budget, "over budget"},
+                                    {entry.failed, "failed"},
+                                    {entry.missing, "missing"}})
+    if (count > 0) rest.push_back(fmt::format("{} {}", count, name));
+  return fmt::format("{}/{}{}", entry.ok, entry.cells.size(),
+                     rest.empty() ? "" : " (" + join(rest, ", ") + ")");
+}
+
+std::string shown_group(const Group& group) {
+  return fmt::format("{} · {} · ratio {:g}", group.dataset, group.model, group.ratio);
+}
+
+std::string shown_counts(const Board& board) {
+  std::string out = fmt::format("{} of {} cells", board.merged(), board.rows.size());
+  for (const char* status : {"diverged", "budget", "failed", "corrupt", "foreign", "missing"})
+    if (const auto n = board.count(status); n > 0) out += fmt::format("; {} {}", status, n);
+  return out;
+}
+
+std::vector<std::size_t> short_columns(const Leaderboard& leaderboard) {
+  std::vector<std::size_t> out;
+  for (std::size_t c = 0; c < leaderboard.columns.size(); ++c) {
+    bool defined = false;
+    for (const auto& group : leaderboard.groups)
+      for (const auto& entry : group.entries) defined |= entry.values[c].count > 0;
+    if (leaderboard.columns[c].narrow && defined) out.push_back(c);
+  }
+  return out;
+}
+
+}  // namespace expunge::board

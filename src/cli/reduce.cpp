@@ -1,0 +1,31 @@
+// expunge reduce: the stores of a sweep's folder become one board.
+#include <fmt/format.h>
+
+#include "board/merge.hpp"
+#include "cli/commands.hpp"
+#include "core/error.hpp"
+
+namespace expunge::cli {
+namespace {
+
+int run(Args& args) {
+  const auto output = args.option("-o", "FILE", "", "where the board goes; DIR/board.h5 when not given");
+  const auto processes =
+      args.integer("--processes", "N", 0, 0, "processes that read stores; 0 = one per core at hand");
+  const auto words = args.positionals("DIR", 1, 1, "folder of a sweep (OUT/SWEEP)");
+  args.finish();
+  const std::filesystem::path folder = words[0];
+  const auto merged = board::merge(folder, static_cast<int>(processes));
+  try {
+    board::write_board(output.empty() ? folder / "board.h5" : std::filesystem::path(output), merged.board);
+  } catch (const DataError& error) {
+    throw Error(kExitInternal, error.what());  // reduce's own code for "could not write"
+  }
+  fmt::print("{}", board::report(merged));
+  return merged.board.merged() == merged.board.rows.size() ? kExitOk : kExitIncomplete;
+}
+
+const RegisterCommand entry{"reduce", "merge the stores of a sweep into a board", run};
+
+}  // namespace
+}  // namespace expunge::cli
