@@ -3,6 +3,7 @@
 // writes the XML report.
 #include "tests/mpi/support/mpi_main.hpp"
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
