@@ -23,7 +23,8 @@ int run(Args& args) {
   return run_engine("bench-" + what, request);
 }
 
-const RegisterCommand entry{"bench", "measure a training step, or the ordered reduction against the native one", run};
+const RegisterCommand entry{"bench",
+                            "measure a training step, or the ordered reduction against the native one", run};
 
 }  // namespace
 }  // namespace expunge::cli

@@ -8,8 +8,10 @@ namespace {
 int run(Args& args) {
   nlohmann::json request;
   request["out"] = args.option("--out", "DIR", "results", "output folder; the sweep's own is DIR/SWEEP");
-  request["cells"] = args.option("--cells", "0-31|ID,...", "", "only these cells: indices, ranges or ids of `expunge plan --cells`");
-  request["ranks_per_cell"] = args.integer("--ranks-per-cell", "N", 0, 0, "ranks that work on one cell; 0 = as the plan says");
+  request["cells"] = args.option("--cells", "0-31|ID,...", "",
+                                 "only these cells: indices, ranges or ids of `expunge plan --cells`");
+  request["ranks_per_cell"] =
+      args.integer("--ranks-per-cell", "N", 0, 0, "ranks that work on one cell; 0 = as the plan says");
   request["set"] = args.repeated("--set", "SECTION.KEY=VALUE", "overrides a setting of the job file");
   request["device"] = args.option("--device", "auto|cpu|cuda", "auto", "auto: GPUs where a driver answers");
   request["fresh"] = args.flag("--fresh", "compute finished cells again");

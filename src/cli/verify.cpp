@@ -8,7 +8,9 @@ namespace {
 int run(Args& args) {
   nlohmann::json request;
   request["device"] = args.option("--device", "auto|cpu|cuda", "auto", "auto: GPUs where a driver answers");
-  request["file"] = args.positionals("FILE.h5", 1, 1, "the store of a cell or of an original, in its sweep's folder").front();
+  request["file"] =
+      args.positionals("FILE.h5", 1, 1, "the store of a cell or of an original, in its sweep's folder")
+          .front();
   args.finish();
   return run_engine("verify", request);
 }

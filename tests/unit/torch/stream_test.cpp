@@ -1,4 +1,5 @@
 // Streams and claims: order of passes, cutting of grains, ownership of nodes.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
