@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -15,15 +16,16 @@ namespace {
 
 using test::world;
 
-// Leaf `leaf` of a sum: magnitudes from 1e-6 to 1e6 with both signs, where huge values cancel, so that almost
-// every other order of additions gives other bits.
+// Leaf `leaf` of a sum: magnitudes from 2^-20 to 2^20 with both signs, where huge values cancel, so that
+// almost every other order of additions gives other bits.
 std::vector<float> leaf_values(std::int64_t leaf, std::int64_t count, std::uint64_t seed = 1) {
   const Rng rng = Rng(seed, "leaf").sub(static_cast<std::uint64_t>(leaf));
   std::vector<float> values(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto item = static_cast<std::uint64_t>(i);
-    const double magnitude = std::pow(10.0, 12 * rng.uniform(item) - 6);
-    values[static_cast<std::size_t>(i)] = static_cast<float>((rng.bits(item, 1) & 1 ? 1 : -1) * magnitude);
+    const std::uint64_t random = rng.bits(static_cast<std::uint64_t>(i));
+    const auto exponent = static_cast<std::uint32_t>(127 - 20 + (random >> 32) % 41);
+    const auto sign_and_mantissa = static_cast<std::uint32_t>(random) & 0x807fffffu;
+    values[static_cast<std::size_t>(i)] = std::bit_cast<float>(sign_and_mantissa | exponent << 23);
   }
   return values;
 }
