@@ -1,11 +1,13 @@
 // `expunge run`: computes what is missing of a sweep. Alone, under mpirun and under srun.
 #include "cli/commands.hpp"
 #include "cli/engine_entry.hpp"
+#include "core/signals.hpp"
 
 namespace expunge::cli {
 namespace {
 
 int run(Args& args) {
+  install_signal_handlers();
   nlohmann::json request;
   request["out"] = args.option("--out", "DIR", "results", "output folder; the sweep's own is DIR/SWEEP");
   request["cells"] = args.option("--cells", "0-31|ID,...", "",

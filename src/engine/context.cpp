@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
@@ -80,8 +81,10 @@ std::shared_ptr<Teacher::State> make_frozen(Context::Impl& run) {
   auto state = std::make_shared<Teacher::State>();
   state->run = &run;
   state->model = run.setup.make_model();
+  std::set<std::string> trainable;  // the student's layout, so that buffers can be copied whole
+  for (const auto& entry : run.setup.parameters->trainable.entries) trainable.insert(entry.name);
   state->parameters = std::make_unique<tensor::FlatParameters>(
-      *state->model, run.setup.device, [](const std::string&) { return true; },
+      *state->model, run.setup.device, [&](const std::string& name) { return trainable.count(name) > 0; },
       run.setup.train.optimizer.decay);
   for (auto& p : state->model->parameters()) p.set_requires_grad(false);
   state->model->eval();
@@ -133,11 +136,13 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
   }
   auto cursors = run.open_cursors(stream);
   std::int64_t steps = 0;
-  double objective = 0;
+  double objective = 0, norm = 0, factor = 0;
   if (!run.interrupted.is_null()) {
     cursors_from_json(run.interrupted.at("cursors"), cursors);
     steps = run.interrupted.at("steps").get<std::int64_t>();
     objective = run.interrupted.at("objective").get<double>();
+    norm = run.interrupted.at("norm").get<double>();
+    factor = run.interrupted.at("factor").get<double>();
     run.interrupted = nullptr;
   }
   const std::int64_t epoch = options.epoch >= 0 ? options.epoch : run.epochs_done;
@@ -146,7 +151,6 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
                         : options.bn;
   const bool statistics =
       has_batch_norm() && (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
-  double norm = 0, factor = 0;
   auto& values = run.setup.parameters->trainable;
   while (!run.call_over(cursors)) {
     if (run.budget_spent())
@@ -176,10 +180,9 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
     objective += step.objective;
     run.after_step(step.poll,
                    [&] {
-                     return nlohmann::json{{"kind", "epoch"},
-                                           {"steps", steps},
-                                           {"objective", objective},
-                                           {"cursors", cursors_to_json(cursors)}};
+                     return nlohmann::json{{"kind", "epoch"},        {"steps", steps},
+                                           {"objective", objective}, {"norm", norm},
+                                           {"factor", factor},       {"cursors", cursors_to_json(cursors)}};
                    },
                    {});
   }

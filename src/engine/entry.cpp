@@ -5,7 +5,6 @@
 #include "comm/bench_allreduce.hpp"
 #include "core/error.hpp"
 #include "engine/run.hpp"
-#include "engine/signals.hpp"
 #include "tensor/torch.hpp"
 
 namespace {
@@ -39,7 +38,6 @@ extern "C" int expunge_engine_main(const char* command, const char* request_text
   using namespace expunge;
   keep_freed_memory();
   comm::Runtime runtime(nullptr, nullptr);
-  install_signal_handlers();
   try {
     at::set_num_interop_threads(1);
     at::set_num_threads(1);

@@ -10,8 +10,8 @@
 #include "core/files.hpp"
 #include "core/log.hpp"
 #include "core/progress.hpp"
+#include "core/signals.hpp"
 #include "engine/evaluate.hpp"
-#include "engine/signals.hpp"
 #include "store/checkpoint_file.hpp"
 
 namespace expunge {

@@ -14,10 +14,10 @@
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/log.hpp"
+#include "core/signals.hpp"
 #include "core/text.hpp"
 #include "engine/cell.hpp"
 #include "engine/claims.hpp"
-#include "engine/signals.hpp"
 #include "store/store_file.hpp"
 #include "sweep/plan_json.hpp"
 

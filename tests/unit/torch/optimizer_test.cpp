@@ -11,12 +11,17 @@
 namespace expunge {
 namespace {
 
-struct Pair : torch::nn::Module {
+struct Dense : torch::nn::Module {
   torch::Tensor weight, bias;
-  Pair() {
-    weight = register_parameter("dense.weight", torch::zeros({5, 7}));
-    bias = register_parameter("dense.bias", torch::zeros({3}));
+  Dense() {
+    weight = register_parameter("weight", torch::zeros({5, 7}));
+    bias = register_parameter("bias", torch::zeros({3}));
   }
+};
+
+struct Pair : torch::nn::Module {
+  std::shared_ptr<Dense> dense = register_module("dense", std::make_shared<Dense>());
+  torch::Tensor &weight = dense->weight, &bias = dense->bias;
 };
 
 std::vector<double> trace(const config::OptimizerOptions& o, double decay, std::vector<double> p,

@@ -1,4 +1,4 @@
-#include "engine/signals.hpp"
+#include "core/signals.hpp"
 
 #include <csignal>
 

@@ -4,7 +4,7 @@
 
 namespace expunge {
 
-void install_signal_handlers();
-int requested_exit();  // 0, kExitRequeue or kExitInterrupted
+void install_signal_handlers();  // early: a signal during start-up must not kill the process
+int requested_exit();            // 0, kExitRequeue or kExitInterrupted
 
 }  // namespace expunge
