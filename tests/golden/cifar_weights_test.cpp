@@ -51,6 +51,7 @@ void expect_correct(const std::string& name, std::int64_t correct) {
 }
 
 TEST(CifarWeights, ResNet20) { expect_correct("resnet20", 276); }  // 92.0 %
+TEST(CifarWeights, ResNet56) { expect_correct("resnet56", 275); }  // 91.7 %
 
 }  // namespace
 }  // namespace expunge

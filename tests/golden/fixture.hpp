@@ -2,6 +2,7 @@
 // (sd.*), inputs (in.*), outputs (out.*) and metadata (config.json, loss, gradient norms).
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
