@@ -6,7 +6,7 @@
 // The same bits on every x86 processor: contraction is off for the whole project, so the clones differ in
 // width only.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define EXPUNGE_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
+#define EXPUNGE_WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define EXPUNGE_WIDE
 #endif
@@ -37,14 +37,13 @@ double sum_of_squares(const float* x, std::int64_t n) {
 EXPUNGE_WIDE void adam_step(float* __restrict p, const float* __restrict g, float* __restrict m,
                             float* __restrict v, std::int64_t n, const AdamStep& step) {
   const AdamStep s = step;
-  const float keep = 1.0f - s.lr * s.decoupled_decay, blend1 = 1.0f - s.beta1, blend2 = 1.0f - s.beta2;
-  const float step_size = s.lr / s.correction1;
+  const float blend1 = 1.0f - s.beta1, blend2 = 1.0f - s.beta2;
   for (std::int64_t i = 0; i < n; ++i) {
-    float x = p[i] * keep;
+    float x = p[i] * s.keep;
     const float grad = g[i] * s.gradient_scale + s.coupled_decay * x;
-    const float first = m[i] + (grad - m[i]) * blend1;
+    const float first = std::fma(blend1, grad - m[i], m[i]);  // as torch's lerp rounds
     const float second = v[i] * s.beta2 + blend2 * grad * grad;
-    x -= step_size * (first / (std::sqrt(second) / s.correction2_sqrt + s.eps));
+    x -= s.step_size * first / (std::sqrt(second) / s.correction2_sqrt + s.eps);
     m[i] = first;
     v[i] = second;
     p[i] = x;

@@ -12,11 +12,12 @@ inline constexpr std::int64_t kBlock = 1 << 16;  // floats of a summation block
 double sum_of_squares(const float* x, std::int64_t n);
 
 struct AdamStep {
-  float lr, decoupled_decay,
-      coupled_decay;  // decoupled: p *= 1 - lr * decay (AdamW); coupled: g += decay * p (Adam)
+  float keep;           // 1 - lr * decay (AdamW); 1 for Adam
+  float coupled_decay;  // added to the gradient (Adam); 0 for AdamW
   float beta1, beta2, eps;
-  float correction1, correction2_sqrt;  // 1 - beta1^t, sqrt(1 - beta2^t)
-  float gradient_scale;                 // clipping
+  float step_size;         // lr / (1 - beta1^t), rounded once
+  float correction2_sqrt;  // sqrt(1 - beta2^t)
+  float gradient_scale;    // clipping
 };
 // One AdamW or Adam step (Loshchilov & Hutter 2019; Kingma & Ba 2015) in the order of operations of
 // torch.optim.

@@ -63,16 +63,16 @@ void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient,
   }
   float *m = slot("m"), *v = slot("v");
   AdamStep s{};
-  s.lr = static_cast<float>(lr);
   s.beta1 = static_cast<float>(options_.beta1), s.beta2 = static_cast<float>(options_.beta2),
   s.eps = static_cast<float>(options_.eps);
-  s.correction1 = static_cast<float>(1 - std::pow(options_.beta1, static_cast<double>(steps_)));
+  s.step_size = static_cast<float>(lr / (1 - std::pow(options_.beta1, static_cast<double>(steps_))));
   s.correction2_sqrt =
       static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_))));
   s.gradient_scale = static_cast<float>(scale);
   for (const auto& e : parameters.entries) {
-    const float decay = e.decays ? static_cast<float>(options_.weight_decay) : 0.0f;
-    (options_.name == "adamw" ? s.decoupled_decay : s.coupled_decay) = decay;
+    const double decay = e.decays ? options_.weight_decay : 0.0;
+    s.keep = options_.name == "adamw" ? static_cast<float>(1 - lr * decay) : 1.0f;
+    s.coupled_decay = options_.name == "adamw" ? 0.0f : static_cast<float>(decay);
     adam_step(p + e.offset, g + e.offset, m + e.offset, v + e.offset, e.numel, s);
   }
 }
