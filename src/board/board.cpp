@@ -83,7 +83,8 @@ void fill(const h5::Handle& file, const Board& board) {
   h5::set_attribute(file, "git_hash", std::string(build_info::kGitHash));
   h5::set_attribute(file, "git_dirty", std::int64_t{build_info::kGitDirty});
   h5::set_attribute(file, "compiler", std::string(build_info::kCompiler));
-  h5::set_attribute(file, "hdf5_version", std::string(H5_VERS_INFO));
+  h5::set_attribute(file, "hdf5_version",
+                    fmt::format("{}.{}.{}", H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE));
   const std::size_t rows = board.rows.size();
   h5::write<double>(file, "rows",
                     collect<double>(

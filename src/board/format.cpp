@@ -32,7 +32,10 @@ const char* const kLegend =
 std::string shown_mean(const LeaderboardColumn& column, const stat::Interval& value) {
   if (value.count == 0) return "-";
   if (is_flops(column)) return with_prefix(value.mean);
-  if (column.gap) return fmt::format("{:+.1f}", 100 * value.mean);
+  if (column.gap) {
+    const std::string text = fmt::format("{:+.1f}", 100 * value.mean);
+    return text == "-0.0" || text == "+0.0" ? "0.0" : text;
+  }
   if (column.percent) return fmt::format("{:.1f}", 100 * value.mean);
   if (column.name == "unlearn_seconds") return fmt::format("{:.1f}", value.mean);
   return fmt::format("{:.3f}", value.mean);

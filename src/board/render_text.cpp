@@ -41,31 +41,30 @@ std::string aligned(const Table& table) {
   return out;
 }
 
-// Mean, interval and mark in three parts that line up below each other.
-struct Cell {
-  std::string mean, interval, mark;
-};
+// Intervals are worth their width for results, not for costs and differences.
+bool with_interval(const LeaderboardColumn& column) {
+  return !column.gap && column.percent && column.name != "percent_of_retrain";
+}
 
 Table short_table(const Leaderboard& leaderboard, const Group& group) {
-  const auto columns = short_columns(leaderboard);
   Table table(1 + group.entries.size());
   table[0].push_back("method");
   for (std::size_t e = 0; e < group.entries.size(); ++e) table[1 + e].push_back(group.entries[e].method);
-  for (std::size_t c : columns) {
+  for (std::size_t c : short_columns(leaderboard)) {
     const auto& column = leaderboard.columns[c];
-    std::vector<Cell> cells;
-    std::size_t widest = 0, mark = 0;
+    // Behind the mean its interval and mark, padded so that means line up.
+    std::vector<std::string> tails;
+    std::size_t widest = 0;
     for (const auto& entry : group.entries) {
-      cells.push_back({shown_mean(column, entry.values[c]), shown_interval(column, entry.values[c]),
-                       entry.best[c] ? "*" : ""});
-      widest = std::max(widest, width(cells.back().interval));
-      mark = std::max(mark, cells.back().mark.size());
+      const std::string half = with_interval(column) ? shown_interval(column, entry.values[c]) : "";
+      tails.push_back((half.empty() ? "" : " " + half) + (entry.best[c] ? "*" : ""));
+      widest = std::max(widest, width(tails.back()));
     }
     const bool percent = column.percent && !column.gap && column.title.find('%') == std::string::npos;
-    table[0].push_back(column.title + (percent ? " %" : "") + std::string(mark, ' '));
-    for (std::size_t e = 0; e < cells.size(); ++e)
-      table[1 + e].push_back(cells[e].mean + (widest ? " " : "") + padded(cells[e].interval, widest, false) +
-                             padded(cells[e].mark, mark, false));
+    table[0].push_back(padded(column.title + (percent ? " %" : ""), widest, false));
+    for (std::size_t e = 0; e < group.entries.size(); ++e)
+      table[1 + e].push_back(shown_mean(column, group.entries[e].values[c]) +
+                             padded(tails[e], widest, false));
   }
   table[0].push_back("cells");
   for (std::size_t e = 0; e < group.entries.size(); ++e)

@@ -48,7 +48,8 @@ void write_provenance(hid_t file) {
   h5::set_attribute(file, "git_hash", std::string(build_info::kGitHash));
   h5::set_attribute(file, "git_dirty", std::int64_t{build_info::kGitDirty});
   h5::set_attribute(file, "compiler", std::string(build_info::kCompiler));
-  h5::set_attribute(file, "hdf5_version", std::string(H5_VERS_INFO));
+  h5::set_attribute(file, "hdf5_version",
+                    fmt::format("{}.{}.{}", H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE));
   h5::set_attribute(file, "created_utc", utc_now());
   h5::set_attribute(file, "host", host_name());
   const auto environment = [](const char* name) {
