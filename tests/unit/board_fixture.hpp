@@ -78,7 +78,7 @@ class SweepFolder {
                                                          "retain_accuracy", "unlearn_flops", "zrf"};
 
  private:
-  TemporaryFolder folder_;
+  ScratchFolder folder_;
 };
 
 }  // namespace expunge::test

@@ -180,7 +180,7 @@ TEST(Merge, BytesDoNotDependOnProcessesOrOrder) {
 }
 
 TEST(Merge, PlansThatAreNone) {
-  test::TemporaryFolder folder;
+  test::ScratchFolder folder;
   const auto code = [&] {
     try {
       merge(folder.path());

@@ -11,7 +11,7 @@
 namespace expunge::store {
 namespace {
 
-using test::TemporaryFolder;
+using test::ScratchFolder;
 
 Checkpoint sample(std::int64_t sequence) {
   Checkpoint c;
@@ -48,7 +48,7 @@ void damage(const fs::path& path) {
 }
 
 TEST(Checkpoint, EverythingComesBack) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const Checkpoint c = sample(4);
   write_checkpoint(folder / "a/x.0.h5", c);
   const Checkpoint back = read_checkpoint(folder / "a/x.0.h5");
@@ -69,13 +69,13 @@ TEST(Checkpoint, EverythingComesBack) {
 }
 
 TEST(Checkpoint, ArraysAreNotCompressed) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_checkpoint(folder / "x.h5", sample(1));
   EXPECT_GT(fs::file_size(folder / "x.h5"), 100000u * 4);  // all the same value: any filter would shrink it
 }
 
 TEST(Checkpoint, TheNewestGenerationIsRead) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const fs::path a = folder / "x.0.h5", b = folder / "x.1.h5";
   EXPECT_FALSE(read_newest(a, b));
   write_checkpoint(b, sample(1));
@@ -88,7 +88,7 @@ TEST(Checkpoint, TheNewestGenerationIsRead) {
 }
 
 TEST(Checkpoint, ADamagedGenerationIsSkipped) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const fs::path a = folder / "x.0.h5", b = folder / "x.1.h5";
   write_checkpoint(a, sample(2));
   write_checkpoint(b, sample(3));
@@ -101,7 +101,7 @@ TEST(Checkpoint, ADamagedGenerationIsSkipped) {
 }
 
 TEST(Checkpoint, AStoreIsNoCheckpoint) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_record(folder / "x.0.h5", test::sample_record());
   EXPECT_THROW(read_checkpoint(folder / "x.0.h5"), DataError);
   EXPECT_FALSE(read_newest(folder / "x.0.h5", folder / "absent.h5"));

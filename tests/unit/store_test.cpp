@@ -20,7 +20,7 @@ namespace expunge::store {
 namespace {
 
 using test::sample_record;
-using test::TemporaryFolder;
+using test::ScratchFolder;
 
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
@@ -96,7 +96,7 @@ void expect_equal(const Record& a, const Record& b) {
 }
 
 TEST(Store, EveryFieldComesBack) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const fs::path path = folder / "deep/er/cell.h5";
   const Record r = sample_record();
   EXPECT_EQ(write_record(path, r), Published::kFirst);
@@ -105,7 +105,7 @@ TEST(Store, EveryFieldComesBack) {
 }
 
 TEST(Store, EmptyFieldsComeBack) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   Record r;
   r.kind = "original";
   r.id = "x";
@@ -114,7 +114,7 @@ TEST(Store, EmptyFieldsComeBack) {
 }
 
 TEST(Store, TheHeaderAgreesWithTheRecord) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const Record r = sample_record();
   write_record(folder / "cell.h5", r);
   const RowHeader h = read_row(folder / "cell.h5");
@@ -134,7 +134,7 @@ TEST(Store, TheHeaderAgreesWithTheRecord) {
 }
 
 TEST(Store, ProvenanceIsFilledIn) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   ::setenv("SLURM_JOB_ID", "417", 1);
   ::setenv("SLURM_RESTART_COUNT", "3", 1);
   write_record(folder / "cell.h5", sample_record());
@@ -156,7 +156,7 @@ TEST(Store, ProvenanceIsFilledIn) {
 }
 
 TEST(Store, TheFirstBytesAreASealForPeople) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_record(folder / "cell.h5", sample_record());
   const std::string bytes = read_file(folder / "cell.h5");
   ASSERT_GT(bytes.size(), 512u);
@@ -214,7 +214,7 @@ TEST(Store, ScienceHashSeesScienceOnly) {
 }
 
 TEST(Store, TruncationIsNoticed) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_record(folder / "cell.h5", sample_record());
   const std::string bytes = read_file(folder / "cell.h5");
   const fs::path cut = folder / "cut.h5";
@@ -232,7 +232,7 @@ TEST(Store, TruncationIsNoticed) {
 }
 
 TEST(Store, AFlippedBitIsNoticedAnywhere) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_record(folder / "cell.h5", sample_record());
   std::string bytes = read_file(folder / "cell.h5");
   const fs::path flipped = folder / "flipped.h5";
@@ -252,7 +252,7 @@ TEST(Store, AFlippedBitIsNoticedAnywhere) {
 }
 
 TEST(Store, ForeignAndMissingFilesAreToldApart) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   EXPECT_EQ(exit_code_of([&] { read_row(folder / "absent.h5"); }), kExitMissing);
   EXPECT_EQ(exit_code_of([&] { read_row(folder.path()); }), kExitMissing);
   write_plain(folder / "empty.h5", "");
@@ -283,7 +283,7 @@ std::size_t one_at(const std::string& body, const std::string& name) {
 }
 
 TEST(Store, AnotherSchemaIsRefusedWithBothNumbers) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_record(folder / "cell.h5", sample_record());
   forge(folder / "cell.h5", folder / "newer.h5",
         [](std::string& body) { body[one_at(body, "schema_version")] = 7; });
@@ -294,7 +294,7 @@ TEST(Store, AnotherSchemaIsRefusedWithBothNumbers) {
 }
 
 TEST(Store, AnIncompleteFileIsRefused) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_record(folder / "cell.h5", sample_record());
   forge(folder / "cell.h5", folder / "open.h5",
         [](std::string& body) { body[one_at(body, "complete")] = 0; });
@@ -304,7 +304,7 @@ TEST(Store, AnIncompleteFileIsRefused) {
 }
 
 TEST(Store, TheFirstPublisherWins) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const fs::path path = folder / "cell.h5";
   Record first = sample_record(), same = first, other = first;
   same.timing["wall"] = 99;
@@ -319,7 +319,7 @@ TEST(Store, TheFirstPublisherWins) {
 }
 
 TEST(Store, ADamagedStoreIsReplaced) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const fs::path path = folder / "cell.h5";
   write_record(path, sample_record());
   write_plain(path, read_file(path).substr(0, 3000));
@@ -329,7 +329,7 @@ TEST(Store, ADamagedStoreIsReplaced) {
 }
 
 TEST(Store, AFullDiskLeavesNothing) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const auto handler = ::signal(SIGXFSZ, SIG_IGN);
@@ -349,13 +349,13 @@ TEST(Store, AFullDiskLeavesNothing) {
 }
 
 TEST(Store, AFolderThatCannotBeMadeIsAWriteError) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   write_plain(folder / "file", "x");
   EXPECT_EQ(exit_code_of([&] { write_record(folder / "file/cell.h5", sample_record()); }), kExitCannotWrite);
 }
 
 TEST(Store, RecordsThatContradictThemselvesAreRefused) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const std::vector<std::function<void(Record&)>> mistakes = {
       [](Record& r) { r.row.push_back(1); },
       [](Record& r) { r.kind = "board"; },
@@ -374,7 +374,7 @@ TEST(Store, RecordsThatContradictThemselvesAreRefused) {
 }
 
 TEST(Store, AnObjectLeftOpenIsNoticed) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   h5::Handle leaked;
   std::string message;
   EXPECT_EQ(exit_code_of(
@@ -389,7 +389,7 @@ TEST(Store, AnObjectLeftOpenIsNoticed) {
 }
 
 TEST(Store, SameContentsGiveTheSameBytes) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   const auto fill = [](const h5::Handle& file) {
     h5::write<double>(file, "numbers", std::vector<double>{1, 2, 3}, {3}, {.chunk_rows = 2, .deflate = 1});
     h5::write_texts(file, "names", {"a", "", "ccc"});
@@ -400,7 +400,7 @@ TEST(Store, SameContentsGiveTheSameBytes) {
 }
 
 TEST(Store, TwoStoresCanBeOpenAtOnce) {
-  TemporaryFolder folder;
+  ScratchFolder folder;
   Record second = sample_record();
   second.id = "other";
   write_record(folder / "a.h5", sample_record());
