@@ -29,6 +29,7 @@ mpirun "${options[@]}" -n "$ranks" "$expunge" run "$job" --out "$out"
 
 sweep=$out/$(sed -n '/^\[sweep\]/,/^\[[a-z]/s/^name *= *"\([^"]*\)".*/\1/p' "$job")
 "$expunge" reduce "$sweep"
+"$expunge" board "$sweep/board.h5"
 "$expunge" board "$sweep/board.h5" --html "$sweep/leaderboard.html"
 
 cat <<END
