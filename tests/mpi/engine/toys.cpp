@@ -1,3 +1,4 @@
+// The toys and the harness that runs methods on them.
 #include "tests/mpi/engine/toys.hpp"
 
 #include <ATen/Parallel.h>
@@ -10,133 +11,6 @@
 namespace expunge::test {
 namespace {
 
-using models::Tensors;
-
-torch::Tensor dropped(const torch::Tensor& x, double p, bool training) {
-  if (p == 0 || !training) return x;
-  return x * torch::rand_like(x).ge(p).to(x.dtype()) / (1 - p);
-}
-
-class Toys : public models::Model {
- public:
-  explicit Toys(double dropout = 0) : models::Model(nlohmann::json::object()), dropout_(dropout) {}
-  bool has_dropout() const override { return dropout_ > 0; }
-  void initialize(const Rng& rng) override {
-    const torch::NoGradGuard no_grad;
-    for (auto& p : named_parameters()) {
-      const Rng of = rng.sub(p.key());
-      auto flat = p.value().view({-1});
-      for (std::int64_t i = 0; i < flat.numel(); ++i)
-        flat[i] = 0.4 * of.normal(static_cast<std::uint64_t>(i));
-    }
-    for (models::BatchNorm* bn : batch_norms()) {
-      bn->weight.fill_(1), bn->bias.fill_(0);
-      bn->running_mean.fill_(0), bn->running_var.fill_(1);
-    }
-  }
-
- protected:
-  torch::Tensor parameter(const char* name, std::vector<std::int64_t> shape) {
-    return register_parameter(name, torch::zeros(shape));
-  }
-  double dropout_;
-};
-
-class Quad : public Toys {
- public:
-  explicit Quad(std::vector<float> start) : start_(std::move(start)), theta_(parameter("theta", {2})) {}
-  void initialize(const Rng&) override {
-    const torch::NoGradGuard no_grad;
-    theta_.copy_(torch::tensor(start_));
-  }
-  Tensors forward(const Tensors& in) override {
-    const torch::Tensor& a = in.at("a");
-    return {{"theta", theta_.expand({a.size(0), 2})}, {"a", a}};
-  }
-
- private:
-  std::vector<float> start_;
-  torch::Tensor theta_;
-};
-
-class Logit : public Toys {
- public:
-  Logit(std::int64_t samples, std::int64_t classes) : z_(parameter("z", {samples, classes})) {}
-  Tensors forward(const Tensors& in) override { return {{"logits", z_.index_select(0, in.at("index"))}}; }
-
- private:
-  torch::Tensor z_;
-};
-
-class Mlp : public Toys {
- public:
-  explicit Mlp(double dropout)
-      : Toys(dropout),
-        w1_(parameter("hidden_weight", {16, 2})),
-        b1_(parameter("hidden_bias", {16})),
-        w2_(parameter("head_weight", {2, 16})),
-        b2_(parameter("head_bias", {2})) {}
-  Tensors forward(const Tensors& in) override {
-    const torch::Tensor h = dropped(at::relu(at::linear(in.at("x"), w1_, b1_)), dropout_, is_training());
-    return {{"logits", at::linear(h, w2_, b2_)}};
-  }
-
- private:
-  torch::Tensor w1_, b1_, w2_, b2_;
-};
-
-class ConvNet : public Toys {
- public:
-  explicit ConvNet(double dropout)
-      : Toys(dropout),
-        conv_(parameter("conv_weight", {4, 1, 3, 3})),
-        bn_(register_module("bn", std::make_shared<models::BatchNorm>(4, 1e-5, 0.1))),
-        w_(parameter("head_weight", {3, 4})),
-        b_(parameter("head_bias", {3})) {
-    adopt_batch_norms();
-  }
-  Tensors forward(const Tensors& in) override {
-    const torch::Tensor h = at::relu(bn_->forward(at::conv2d(in.at("pixel_values"), conv_)));
-    return {{"logits", at::linear(dropped(h.mean({2, 3}), dropout_, is_training()), w_, b_)}};
-  }
-
- private:
-  torch::Tensor conv_;
-  std::shared_ptr<models::BatchNorm> bn_;
-  torch::Tensor w_, b_;
-};
-
-class QuadTask : public tasks::Task {
- public:
-  std::string name() const override { return "quad"; }
-  torch::Tensor loss(const Tensors& out, const torch::Tensor&) const override {
-    return (out.at("theta") - out.at("a")).square().sum(1) * 0.5;
-  }
-  torch::Tensor divergence(const Tensors& teacher, const Tensors& student, double) const override {
-    return (student.at("theta") - teacher.at("theta").detach()).square().sum(1) * 0.5;
-  }
-  torch::Tensor corrupt(const Batch& b, const std::string&, const Rng&) const override { return b.labels; }
-};
-
-class Scaled : public tasks::Task {
- public:
-  Scaled(std::unique_ptr<tasks::Task> inner, double factor) : inner_(std::move(inner)), factor_(factor) {}
-  std::string name() const override { return inner_->name(); }
-  torch::Tensor loss(const Tensors& out, const torch::Tensor& targets) const override {
-    return inner_->loss(out, targets) * factor_;
-  }
-  torch::Tensor divergence(const Tensors& t, const Tensors& s, double temperature) const override {
-    return inner_->divergence(t, s, temperature);
-  }
-  torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {
-    return inner_->corrupt(b, mode, rng);
-  }
-
- private:
-  std::unique_ptr<tasks::Task> inner_;
-  double factor_;
-};
-
 std::vector<std::int64_t> range(std::int64_t from, std::int64_t to) {
   std::vector<std::int64_t> out;
   for (auto i = from; i < to; ++i) out.push_back(i);
@@ -144,31 +18,6 @@ std::vector<std::int64_t> range(std::int64_t from, std::int64_t to) {
 }
 
 }  // namespace
-
-void Rows::load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const {
-  const torch::Tensor rows = torch::tensor(ids, torch::kLong);
-  into.inputs[name_] = input_.index_select(0, rows);
-  into.labels = labels_.index_select(0, rows);
-  loaded.push_back(ids);
-}
-
-MakeModel quad(std::vector<float> start) {
-  return [start] { return std::make_shared<Quad>(start); };
-}
-MakeModel logit(std::int64_t samples, std::int64_t classes) {
-  return [=] { return std::make_shared<Logit>(samples, classes); };
-}
-MakeModel mlp(double dropout) {
-  return [=] { return std::make_shared<Mlp>(dropout); };
-}
-MakeModel conv_net(double dropout) {
-  return [=] { return std::make_shared<ConvNet>(dropout); };
-}
-
-std::unique_ptr<tasks::Task> quad_task() { return std::make_unique<QuadTask>(); }
-std::unique_ptr<tasks::Task> scaled(std::unique_ptr<tasks::Task> task, double factor) {
-  return std::make_unique<Scaled>(std::move(task), factor);
-}
 
 Toy Toy::with(nlohmann::json changes) const {
   Toy out = *this;
@@ -253,6 +102,11 @@ std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy) {
   in.finish();
   problems.throw_if_any();
   return phases;
+}
+
+torch::Tensor logit_rows(const torch::Tensor& values, const Toy& toy) {
+  const auto n = static_cast<std::int64_t>(toy.forget.size() + toy.retain.size());
+  return values.slice(0, 0, n * 4).view({n, 4});
 }
 
 void share(store::Checkpoint& c, comm::Communicator& comm) {

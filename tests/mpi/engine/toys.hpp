@@ -76,6 +76,8 @@ struct ToyResult {
 // Collective over `comm`. Runs a registered method. `stop_after` > 0: a signal after so many steps.
 ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
                      std::int64_t stop_after = 0, const store::Checkpoint* resume = nullptr);
+// The logits of a Logit toy of four classes: [samples, 4].
+torch::Tensor logit_rows(const torch::Tensor& values, const Toy& toy);
 // The method's plan for the toy's sizes and options.
 std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy);
 
