@@ -91,9 +91,13 @@ void write_texts(hid_t parent, const std::string& name, const std::vector<std::s
                  const Layout& layout = {});
 void write_text(hid_t parent, const std::string& name, const std::string& value);  // scalar, any length
 
+Handle open_dataset(hid_t parent, const std::string& name);
 std::vector<hsize_t> shape(hid_t parent, const std::string& name);
 template <class T>
 std::vector<T> read(hid_t parent, const std::string& name);
+template <class T>
+std::vector<T> values_of(const Handle& dataset,
+                         const std::string& name);  // double only; `name` is for messages
 std::vector<std::string> read_texts(hid_t parent, const std::string& name);
 std::string read_text(hid_t parent, const std::string& name);
 

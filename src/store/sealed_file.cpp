@@ -146,7 +146,7 @@ h5::Handle open_sealed(const fs::path& path) {
     if (schema != kSchemaVersion)
       throw DataError::corrupt(fmt::format("{}: has schema {}, this program reads schema {}", path.string(),
                                            schema, kSchemaVersion));
-    if (!h5::has_attribute(file, "complete") || h5::integer_attribute(file, "complete") != 1)
+    if (h5::integer_attribute(file, "complete") != 1)
       throw DataError::corrupt(fmt::format("{}: not marked complete", path.string()));
   });
   return file;

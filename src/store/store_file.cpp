@@ -72,13 +72,13 @@ void write_named(hid_t file, const std::string& name, const std::map<std::string
     numbers.push_back(value);
   }
   h5::write<double>(file, name, numbers, {numbers.size()});
-  const h5::Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+  const h5::Handle dataset = h5::open_dataset(file, name);
   h5::set_attribute(dataset, "names", names);
 }
 
 std::map<std::string, double> read_named(hid_t file, const std::string& name) {
-  const auto numbers = h5::read<double>(file, name);
-  const h5::Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+  const h5::Handle dataset = h5::open_dataset(file, name);
+  const auto numbers = h5::values_of<double>(dataset, name);
   const auto names = h5::texts_attribute(dataset, "names");
   if (names.size() != numbers.size())
     throw h5::Failure(fmt::format("{}: {} names for {} values", name, names.size(), numbers.size()));
@@ -155,7 +155,7 @@ void write_history(hid_t file, const Record& record) {
   const std::size_t rows = columns == 0 ? 0 : record.history.size() / columns;
   h5::write<double>(file, "history", record.history, {rows, columns},
                     {.chunk_rows = 1024, .deflate = 4, .checksum = true});
-  const h5::Handle dataset(H5Dopen2(file, "history", H5P_DEFAULT), H5Dclose);
+  const h5::Handle dataset = h5::open_dataset(file, "history");
   h5::set_attribute(dataset, "columns", record.history_columns);
 }
 
@@ -168,14 +168,14 @@ void write_segments(hid_t file, const Record& record) {
     starts.push_back(s.started_utc);
   }
   h5::write<std::int64_t>(file, "segments", numbers, {record.segments.size(), 3});
-  const h5::Handle dataset(H5Dopen2(file, "segments", H5P_DEFAULT), H5Dclose);
+  const h5::Handle dataset = h5::open_dataset(file, "segments");
   h5::set_attribute(dataset, "host", hosts);
   h5::set_attribute(dataset, "started_utc", starts);
 }
 
 std::vector<Segment> read_segments(hid_t file) {
   const auto numbers = h5::read<std::int64_t>(file, "segments");
-  const h5::Handle dataset(H5Dopen2(file, "segments", H5P_DEFAULT), H5Dclose);
+  const h5::Handle dataset = h5::open_dataset(file, "segments");
   const auto hosts = h5::texts_attribute(dataset, "host"),
              starts = h5::texts_attribute(dataset, "started_utc");
   if (numbers.size() != 3 * hosts.size() || hosts.size() != starts.size())
@@ -337,7 +337,7 @@ Record read_record(const fs::path& path) {
     r.flops = read_named(file, "flops");
     r.splits = read_splits(file);
     r.history = h5::read<double>(file, "history");
-    const h5::Handle history(H5Dopen2(file, "history", H5P_DEFAULT), H5Dclose);
+    const h5::Handle history = h5::open_dataset(file, "history");
     r.history_columns = h5::texts_attribute(history, "columns");
     r.rank_seconds = h5::read<double>(file, "rank_seconds");
     r.segments = read_segments(file);
