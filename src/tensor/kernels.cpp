@@ -50,6 +50,22 @@ EXPUNGE_WIDE void adam_step(float* __restrict p, const float* __restrict g, floa
   }
 }
 
+EXPUNGE_WIDE void sophia_step(float* __restrict p, const float* __restrict g, float* __restrict m,
+                              float* __restrict h, std::int64_t n, const SophiaStep& step) {
+  const SophiaStep s = step;
+  const float blend1 = 1.0f - s.beta1, blend2 = 1.0f - s.beta2;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float grad = g[i] * s.gradient_scale;
+    const float curvature = s.beta2 * h[i] + blend2 * grad * grad;
+    float first = s.beta1 * m[i] + blend1 * grad;
+    if (s.double_ema) first = s.beta1 * first + blend1 * grad;
+    const float ratio = std::min(1.0f, std::fabs(first) / (s.bound * curvature + 1e-15f));
+    m[i] = first;
+    h[i] = curvature;
+    p[i] = p[i] * s.keep - s.lr * std::copysign(ratio, first);
+  }
+}
+
 EXPUNGE_WIDE void sgd_step(float* __restrict p, const float* __restrict g, float* __restrict buffer,
                            std::int64_t n, const SgdStep& step) {
   const SgdStep s = step;

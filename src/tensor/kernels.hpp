@@ -30,4 +30,16 @@ struct SgdStep {
 void sgd_step(float* p, const float* g, float* buffer, std::int64_t n,
               const SgdStep& s);  // buffer may be null when momentum == 0
 
+struct SophiaStep {
+  float keep;  // 1 - lr * decay
+  float beta1, beta2, lr;
+  float bound;  // rho * sophia_bs: the step is clipped where |m| exceeds bound * h
+  float gradient_scale;
+  bool double_ema;  // m is updated twice a step, as SOUL's and MU-Bench's code does
+};
+// One Sophia step (Liu et al. 2024) with the squared gradient as the diagonal of the Hessian, as SOUL uses it
+// (Jia et al. 2024): h <- beta2 h + (1 - beta2) g^2, m <- beta1 m + (1 - beta1) g, p <- keep p - lr sign(m)
+// min(1, |m| / (bound h + 1e-15)).
+void sophia_step(float* p, const float* g, float* m, float* h, std::int64_t n, const SophiaStep& s);
+
 }  // namespace expunge::tensor

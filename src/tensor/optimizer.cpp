@@ -15,7 +15,7 @@ Optimizer::Optimizer(const config::OptimizerOptions& options, const FlatBuffer& 
     if (options.momentum > 0) state_["momentum"] = zeros();
   } else {
     state_["m"] = zeros();
-    state_["v"] = zeros();
+    state_[options.name == "sophia" ? "h" : "v"] = zeros();
   }
   if (!layout.values.device().is_cpu()) {
     decay_mask_ = zeros();
@@ -61,6 +61,21 @@ void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient,
     }
     return;
   }
+  if (options_.name == "sophia") {
+    float *m = slot("m"), *h = slot("h");
+    SophiaStep s{1.0f,
+                 static_cast<float>(options_.beta1),
+                 static_cast<float>(options_.beta2),
+                 static_cast<float>(lr),
+                 static_cast<float>(options_.rho * options_.sophia_bs),
+                 static_cast<float>(scale),
+                 options_.double_ema};
+    for (const auto& e : parameters.entries) {
+      s.keep = static_cast<float>(1 - lr * (e.decays ? options_.weight_decay : 0.0));
+      sophia_step(p + e.offset, g + e.offset, m + e.offset, h + e.offset, e.numel, s);
+    }
+    return;
+  }
   float *m = slot("m"), *v = slot("v");
   AdamStep s{};
   s.beta1 = static_cast<float>(options_.beta1), s.beta2 = static_cast<float>(options_.beta2),
@@ -81,7 +96,7 @@ void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient,
 // there.
 void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr, double scale) {
   torch::Tensor p = parameters.values, g = gradient * scale;
-  if (options_.name == "adamw") {
+  if (options_.name == "adamw" || options_.name == "sophia") {
     p.mul_(1 - decay_mask_ * (lr * options_.weight_decay));
   } else if (options_.weight_decay > 0) {
     g.add_(p * decay_mask_, options_.weight_decay);
@@ -89,6 +104,14 @@ void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradien
   if (options_.name == "sgd") {
     if (options_.momentum > 0) g = state_["momentum"].mul_(steps_ == 1 ? 0.0 : options_.momentum).add_(g);
     p.sub_(g, lr);
+    return;
+  }
+  if (options_.name == "sophia") {
+    torch::Tensor &m = state_["m"], &h = state_["h"];
+    h.mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
+    for (int k = 0; k < (options_.double_ema ? 2 : 1); ++k)
+      m.mul_(options_.beta1).add_(g, 1 - options_.beta1);
+    p.sub_(m.sign() * (m.abs() / (h * (options_.rho * options_.sophia_bs) + 1e-15)).clamp_max(1), lr);
     return;
   }
   const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));

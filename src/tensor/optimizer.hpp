@@ -1,5 +1,5 @@
-// Optimisers on flat buffers, equal to torch.optim's to rounding; learning-rate schedules; global-norm
-// clipping.
+// Optimisers on flat buffers: AdamW, Adam and SGD equal to torch.optim's to rounding, Sophia; learning-rate
+// schedules; global-norm clipping.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ class Optimizer {
   // from the schedule, `gradient_scale` from clipping.
   void step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr_factor, double gradient_scale);
 
-  // State for checkpoints: flat float tensors by name ("m", "v", "momentum") and the number of steps taken.
+  // State for checkpoints: flat float tensors by name ("m", "v", "h", "momentum") and the number of steps
+  // taken.
   const std::map<std::string, torch::Tensor>& state() const { return state_; }
   std::int64_t steps() const { return steps_; }
   void restore(std::map<std::string, torch::Tensor> state, std::int64_t steps);

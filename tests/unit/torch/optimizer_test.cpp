@@ -86,6 +86,48 @@ TEST_P(Optimizers, FollowTheirFormulas) {
     EXPECT_NEAR(flat.trainable.view(0).view({-1})[i].item<double>(), want_w[i], 2e-6);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(flat.trainable.view(1)[i].item<double>(), want_b[i], 2e-6);
 }
+// Specification G15 and the properties of its card.
+TEST(Sophia, FollowsItsFormula) {
+  struct Case {
+    double bs;
+    bool twice;
+    double m, ratio;
+  };
+  for (const auto& c :
+       {Case{64, false, 0.05, 1}, {5120, false, 0.05, 0.01953125}, {5120, true, 0.095, 0.095 / 2.56}}) {
+    Pair module;
+    tensor::FlatParameters flat(
+        module, torch::kCPU, [](const std::string&) { return true; }, "all");
+    config::OptimizerOptions o;
+    o.name = "sophia", o.lr = 0.01, o.beta2 = 0.95, o.sophia_bs = c.bs, o.double_ema = c.twice;
+    tensor::Optimizer optimizer(o, flat.trainable);
+    optimizer.step(flat.trainable, torch::full_like(flat.trainable.values, 0.5), 1, 1);
+    EXPECT_NEAR(flat.trainable.values[0].item<double>(), -0.01 * c.ratio, 1e-8);
+    EXPECT_NEAR(optimizer.state().at("m")[0].item<double>(), c.m, 1e-7);
+    EXPECT_NEAR(optimizer.state().at("h")[0].item<double>(), 0.0125, 1e-8);
+    optimizer.step(flat.trainable, torch::zeros_like(flat.trainable.values), 0, 1);
+    EXPECT_NEAR(flat.trainable.values[0].item<double>(), -0.01 * c.ratio, 1e-8);
+  }
+}
+
+TEST(Sophia, NeverMovesFartherThanTheRateAndDecaysDecoupled) {
+  Pair module;
+  tensor::FlatParameters flat(
+      module, torch::kCPU, [](const std::string&) { return true; }, "trainer");
+  const torch::NoGradGuard no_grad;
+  flat.trainable.values.fill_(2);
+  config::OptimizerOptions o;
+  o.name = "sophia", o.lr = 0.01, o.beta2 = 0.95, o.weight_decay = 0.1;
+  tensor::Optimizer optimizer(o, flat.trainable);
+  torch::Tensor gradient = torch::zeros_like(flat.trainable.values);
+  for (std::int64_t i = 0; i < gradient.numel(); ++i)
+    gradient[i] = std::pow(10.0, i % 9 - 5) * (i % 2 ? 1 : -1);
+  optimizer.step(flat.trainable, gradient, 1, 1);
+  for (std::int64_t i = 0; i < 35; ++i)  // the weights; biases do not decay
+    EXPECT_LE(std::fabs(flat.trainable.values[i].item<double>() - 2 * (1 - 0.001)), 0.01 + 1e-6);
+  EXPECT_LE(std::fabs(flat.trainable.view(1)[0].item<double>() - 2), 0.01 + 1e-6);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Optimizers, testing::Values("adamw", "adam", "sgd"));
 
 TEST(FlatParameters, StartOnCacheLinesAndHashIgnoresPadding) {
