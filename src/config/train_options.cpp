@@ -14,19 +14,49 @@ namespace {
 
 OptimizerOptions read_optimizer(Reader& in, OptimizerOptions o) {
   Reader table = in.table("optimizer", {"lr", "weight_decay", "momentum"});
-  o.name = table.choice("name", o.name, {"adamw", "adam", "sgd"}, "optimiser");
+  o.name = table.choice("name", o.name, {"adamw", "adam", "sgd", "sophia"},
+                        "optimiser; sophia: clipped second-order steps (SOUL)");
   o.lr = table.number("lr", o.lr, ge(0), "learning rate");
   o.weight_decay = table.number("weight_decay", o.weight_decay, ge(0),
-                                "decoupled for adamw, added to the gradient for adam and sgd");
+                                "decoupled for adamw and sophia, added to the gradient for adam and sgd");
   o.momentum = table.number("momentum", o.momentum, between(0, 1), "momentum of sgd");
-  o.beta1 = table.number("beta1", o.beta1, between(0, 1), "first-moment decay of adam and adamw");
-  o.beta2 = table.number("beta2", o.beta2, between(0, 1), "second-moment decay of adam and adamw");
+  const bool sophia = o.name == "sophia";
+  o.beta1 = table.number("beta1", o.beta1, between(0, 1), "first-moment decay of adam, adamw and sophia");
+  o.beta2 = table.number("beta2", sophia ? 0.95 : o.beta2, between(0, 1),
+                         "second-moment decay of adam, adamw (0.999) and sophia (0.95)");
   o.eps = table.number("eps", o.eps, gt(0), "denominator offset of adam and adamw");
+  if (sophia) {
+    o.rho = table.number("rho", o.rho, gt(0), "sophia: a step is clipped where |m| > rho sophia_bs h");
+    o.sophia_bs = table.number("sophia_bs", o.sophia_bs, gt(0), "sophia: batch size in the clipping bound");
+    o.double_ema = table.flag("double_ema", o.double_ema,
+                              "sophia: update the first moment twice a step, as the published code does");
+  }
   o.decay = table.choice("decay", o.decay, {"all", "matrices", "trainer"},
                          "which tensors decay: all; matrices (biases and norm layers exempt); trainer "
                          "(biases and LayerNorm exempt, BatchNorm not)");
   table.finish();
   return o;
+}
+
+void read_lora(Reader& in, TrainOptions& o) {
+  Reader table = in.table("lora");
+  o.lora_alpha = table.number("alpha", o.lora_alpha, ge(0), "adapters are scaled by alpha / rank; 0 = rank");
+  o.lora_dropout = table.number("dropout", o.lora_dropout, between(0, 0.99), "on the adapters' input");
+  table.finish();
+}
+
+void read_curriculum(Reader& in, TrainOptions& o) {
+  Reader table = in.table("curriculum");
+  o.curriculum = table.choice("name", o.curriculum, {"none", "superloss"},
+                              "weight of a sample by its loss; superloss: easy ones more, hard ones less");
+  if (o.curriculum == "superloss") {
+    o.superloss_lambda = table.number("lambda", o.superloss_lambda, gt(0), "how little the weights vary");
+    o.superloss_tau = table.choice("tau", o.superloss_tau, {"mean", "exponential", "log_classes"},
+                                   "loss of weight 1: mean of all so far, exponential mean, or ln K");
+    o.mb_tau = table.flag("mb_tau", o.mb_tau,
+                          "divide the mean of all losses by the sum of the weights, as MU-Bench's code does");
+  }
+  table.finish();
 }
 
 }  // namespace
@@ -52,6 +82,11 @@ TrainOptions read_train_options(Reader& in, const TrainOptions& defaults) {
                           "fp32, or bf16 autocast with fp32 parameters and losses");
   o.bn = in.choice("bn", o.bn, {"train", "frozen"},
                    "BatchNorm: per-grain statistics, or running statistics left alone");
+  o.trainable = in.text("trainable", o.trainable,
+                        "what may change: all, fusion (the fusion module alone), lora:20% (adapters of that "
+                        "share of the parameters, and the head) or lora:r=8");
+  read_lora(in, o);
+  read_curriculum(in, o);
   return o;
 }
 

@@ -13,6 +13,7 @@ namespace expunge {
 Context::Impl::Impl(Setup s)
     : setup(std::move(s)),
       optimizer(setup.train.optimizer, setup.parameters->trainable),
+      curriculum(setup.train, setup.task->classes()),
       clock(std::chrono::steady_clock::now()) {
   std::int64_t bound = 0;
   for (const auto* ids : {&setup.forget, &setup.retain})
@@ -22,6 +23,14 @@ Context::Impl::Impl(Setup s)
   gradient_size = leaf_size = setup.parameters->trainable.size();
   for (models::BatchNorm* bn : setup.model->batch_norms()) leaf_size += 2 * bn->running_mean.numel();
   reducer = std::make_unique<comm::OrderedSum>(*setup.comm, leaf_size, setup.arithmetic);
+  if (setup.eval_frozen) {
+    for (const auto& module : setup.model->modules(false)) {
+      const auto own = module->parameters();
+      if (!own.empty() &&
+          std::none_of(own.begin(), own.end(), [](const torch::Tensor& p) { return p.requires_grad(); }))
+        frozen_modules.push_back(module.get());
+    }
+  }
   if (setup.resume) restore(*setup.resume);
   setup.resume.reset();
 }
@@ -157,7 +166,8 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
       throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
     run.set_mode(mode, true);
     const StepPlan plan = run.next_step(cursors);
-    const StepOutcome step = run.run_step(plan, loss, true, statistics);
+    run.start_curriculum(plan, loss);
+    const StepOutcome step = run.run_step(plan, loss, {true, statistics});
     if (!std::isfinite(step.objective))
       throw Stopped{Outcome::kDiverged,
                     fmt::format("objective is {} at step {}", step.objective, run.global_step + 1)};
@@ -220,7 +230,7 @@ torch::Tensor Context::accumulate(const Stream& stream, const LossFunction& loss
     StepOutcome step;
     {
       const torch::AutoGradMode with_grad(true);
-      step = run.run_step(plan, loss, false, false);
+      step = run.run_step(plan, loss, {false, false});
     }
     if (!std::isfinite(step.objective))
       throw Stopped{Outcome::kDiverged, fmt::format("objective is {} in a pass over \"{}\"", step.objective,

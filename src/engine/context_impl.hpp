@@ -2,12 +2,15 @@
 // (checkpoints).
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "comm/ordered_sum.hpp"
+#include "core/error.hpp"
 #include "engine/context.hpp"
+#include "engine/curriculum.hpp"
 #include "engine/setup.hpp"
 #include "tensor/optimizer.hpp"
 
@@ -25,8 +28,27 @@ struct Cursor {
 struct StepPlan {
   std::vector<std::vector<std::int64_t>> ids;  // per source
   std::vector<std::int64_t> passes;            // per source
+  std::vector<std::string> sources;            // names, per source
   std::vector<Grain> grains;
   std::int64_t samples = 0;
+};
+
+// What a step does with the gradient of its terms: divides each by its global count (epoch) or not
+// (accumulate); records BatchNorm statistics or not.
+struct StepMode {
+  bool divide = true, record_statistics = false;
+};
+
+// What a grain reports beside its gradient; every rank adds it up in grain order.
+struct GrainReport {
+  double objective = 0, student = 0, backward = 0, teacher = 0;
+  std::array<LossSums, kMostTerms> losses;  // where a curriculum is active
+};
+
+// The first error of a rank's grains; empty when there was none.
+struct Failure {
+  std::string problem;
+  int code = kExitInternal;
 };
 
 struct StepOutcome {
@@ -41,6 +63,7 @@ struct Context::Impl {
   Setup setup;
   std::vector<std::uint8_t> forget_member;  // by sample id
   tensor::Optimizer optimizer;
+  Curriculum curriculum;
   std::unique_ptr<comm::OrderedSum> reducer;
   std::int64_t gradient_size = 0, leaf_size = 0;
   std::map<float*, torch::Tensor> leaves;  // tensors over the reducer's buffers
@@ -67,10 +90,23 @@ struct Context::Impl {
   // step.cpp
   StepPlan next_step(std::vector<Cursor>& cursors) const;
   bool call_over(const std::vector<Cursor>& cursors) const;
-  StepOutcome run_step(const StepPlan& plan, const LossFunction& loss, bool divide, bool record_statistics);
-  void run_grain(const StepPlan& plan, std::size_t grain, const LossFunction& loss, bool divide,
-                 bool record_statistics, double* scalars);
+  StepOutcome run_step(const StepPlan& plan, const LossFunction& loss, StepMode mode);
+  void run_grain(const StepPlan& plan, std::size_t grain, const LossFunction& loss, StepMode mode,
+                 GrainReport& report);
+  Batch load_grain(const StepPlan& plan, std::size_t grain);
+  torch::Tensor weigh(const Term& term, std::size_t index, const Batch& b, const std::string& source,
+                      double scale, GrainReport& grain);
+
+  // step_reports.cpp
+  StepOutcome exchange(const StepPlan& plan, int poll, const Failure& failure,
+                       const std::vector<GrainReport>& mine, std::vector<GrainReport>& all);
+  static std::vector<std::vector<LossSums>> losses_of(const StepPlan& plan,
+                                                      const std::vector<GrainReport>& grains);
+  void start_curriculum(const StepPlan& plan, const LossFunction& loss);
+
+  // step.cpp, the rest
   void set_mode(BatchNormMode mode, bool training);
+  std::vector<torch::nn::Module*> frozen_modules;  // of which no parameter is trained, when only fusion is
   void bind_leaf(const torch::Tensor& leaf, bool record_statistics);
   void update_running_statistics(const float* statistics);
   torch::Tensor leaf_tensor(float* buffer);

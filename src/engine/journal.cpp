@@ -88,6 +88,7 @@ void Context::Impl::save(const nlohmann::json& running, const torch::Tensor& par
         {"passes", passes},
         {"modified", modified},
         {"optimizer_steps", optimizer.steps()},
+        {"curriculum", curriculum.state()},
         {"ledger", {l.student_forward, l.student_backward, l.teacher_forward}},
         {"seconds", report.seconds},
         {"checkpoint_seconds", report.checkpoint_seconds},
@@ -131,6 +132,7 @@ void Context::Impl::restore(const store::Checkpoint& c) {
   epochs_done = c.state.at("epochs_done").get<std::int64_t>();
   passes = c.state.at("passes").get<std::map<std::string, std::int64_t>>();
   modified = c.state.at("modified").get<bool>();
+  curriculum.restore(c.state.at("curriculum"));
   const auto& ledger = c.state.at("ledger");
   report.ledger = {ledger[0].get<double>(), ledger[1].get<double>(), ledger[2].get<double>()};
   report.seconds = c.state.at("seconds").get<double>();

@@ -12,6 +12,7 @@
 #include "core/progress.hpp"
 #include "core/signals.hpp"
 #include "engine/evaluate.hpp"
+#include "models/torch/blocks.hpp"
 #include "store/checkpoint_file.hpp"
 
 namespace expunge {
@@ -58,8 +59,17 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
 
 Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps) {
   at::set_num_threads(static_cast<int>(train.threads));
+  trainable = models::resolve_trainable(train.trainable, descriptor, model_config);
+  cost = models::cost_of(descriptor, model_config, dataset.info().height, dataset.info().width, trainable);
+  const auto adapt = [this, train, seed](models::Model& m) {
+    if (trainable.kind == models::Trainable::Kind::kLora)
+      models::add_adapters(m, trainable.projections, trainable.rank, train.lora_alpha, train.lora_dropout,
+                           Rng(seed, "lora"));
+  };
+  adapt(*model);
   parameters = std::make_shared<tensor::FlatParameters>(
-      *model, bench.device, [](const std::string&) { return true; }, train.optimizer.decay);
+      *model, bench.device, [this](const std::string& name) { return trainable.trains(name); },
+      train.optimizer.decay);
   train_samples =
       std::make_unique<ImageSource>(dataset, data::Side::kTrain, data_options, seed, bench.device);
   grain = train.grain > 0 ? train.grain : config::default_grain(train.batch, !model->batch_norms().empty());
@@ -68,7 +78,12 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.comm = &comm;
   s.model = model;
   s.parameters = parameters;
-  s.make_model = [this] { return models::build(model_config); };
+  s.make_model = [this, adapt] {
+    auto made = models::build(model_config);
+    adapt(*made);
+    return made;
+  };
+  s.eval_frozen = trainable.kind == models::Trainable::Kind::kFusion;
   s.task = task.get();
   s.samples = train_samples.get();
   s.forget = splits.forget;
@@ -192,7 +207,10 @@ void Node::describe(store::Record& record, const RunReport& report, const config
   record.segments = segments;
   record.text_attributes["dataset_checksum"] = dataset.checksum();
   record.text_attributes["deletion_sha256"] = splits.deletion_sha256;
-  record.text_attributes["trainable"] = "all";
+  record.text_attributes["trainable"] = train.trainable;
+  record.text_attributes["trainable_share"] = fmt::format("{:.4f}", trainable.share);
+  record.integer_attributes["trainable_parameters"] = trainable.parameters;
+  record.integer_attributes["lora_rank"] = trainable.rank;
   record.text_attributes["reduction"] = reduction;
   record.text_attributes["transport"] = comm.transport();
   record.text_attributes["device"] = bench.device.is_cpu() ? "cpu" : "cuda";

@@ -11,7 +11,7 @@
 #include "engine/context.hpp"
 #include "engine/image_source.hpp"
 #include "engine/workbench.hpp"
-#include "models/descriptor.hpp"
+#include "models/trainable.hpp"
 
 namespace expunge {
 
@@ -39,7 +39,8 @@ struct Node {
   data::Splits splits;
   const models::Descriptor& descriptor;
   nlohmann::json model_config;
-  models::Cost cost;
+  models::Trainable trainable;
+  models::Cost cost;  // of a sample, with what the run trains
   std::int64_t eval_grain = 64;
   std::shared_ptr<models::Model> model;
   std::shared_ptr<tensor::FlatParameters> parameters;

@@ -52,6 +52,7 @@ struct Context::Setup {
   torch::Device device = torch::kCPU;
   bool native_reduction = false;
   comm::Arithmetic arithmetic = comm::host_arithmetic();
+  bool eval_frozen = false;  // modules without trainable parameters stay in eval mode ("fusion")
   std::string cell_id;
 
   std::function<void()> tick = [] {};  // progress, once a step

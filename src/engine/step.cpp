@@ -7,12 +7,10 @@
 
 #include "core/error.hpp"
 #include "engine/context_impl.hpp"
+#include "engine/owned_grains.hpp"
 
 namespace expunge {
 namespace {
-
-// What a grain reports beside its gradient, as doubles that every rank adds in grain order.
-enum Scalar { kObjective, kStudent, kBackward, kTeacher, kScalars };
 
 // Turns autocast to bf16 on for the device while it lives.
 class Autocast {
@@ -44,12 +42,6 @@ std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<
   return over == Over::kForget ? forget : static_cast<std::int64_t>(ids.size()) - forget;
 }
 
-torch::Tensor masked_sum(const Term& term, const Batch& b) {
-  if (term.over == Over::kAll) return term.loss.sum();
-  const torch::Tensor wanted = term.over == Over::kForget ? b.is_forget > 0.5 : b.is_forget < 0.5;
-  return at::where(wanted, term.loss, torch::zeros_like(term.loss)).sum();
-}
-
 }  // namespace
 
 bool Context::Impl::call_over(const std::vector<Cursor>& cursors) const {
@@ -76,6 +68,7 @@ StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
       ids.push_back(
           (*c.source.ids)[static_cast<std::size_t>(c.order[static_cast<std::size_t>(c.at.offset + i)])]);
     plan.passes.push_back(c.at.pass);
+    plan.sources.push_back(c.source.name);
     c.at.offset += take;
     plan.samples += take;
     sizes.push_back(take);
@@ -89,8 +82,10 @@ void Context::Impl::set_mode(BatchNormMode mode, bool training) {
   if (mode == BatchNormMode::kDefault)
     mode = setup.train.bn == "frozen" ? BatchNormMode::kFrozen : BatchNormMode::kTrain;
   setup.model->train(training);
+  for (torch::nn::Module* module : frozen_modules) module->eval();
   for (models::BatchNorm* bn : setup.model->batch_norms())
-    bn->frozen = mode == BatchNormMode::kFrozen || !training;
+    bn->frozen =
+        mode == BatchNormMode::kFrozen || !training || (setup.eval_frozen && !bn->weight.requires_grad());
 }
 
 torch::Tensor Context::Impl::leaf_tensor(float* buffer) {
@@ -121,11 +116,12 @@ void Context::Impl::update_running_statistics(const float* statistics) {
   for (models::BatchNorm* bn : setup.model->batch_norms()) {
     const std::int64_t channels = bn->running_mean.numel();
     float* s = const_cast<float*>(statistics) + at;
+    at += 2 * channels;
+    if (bn->frozen) continue;
     bn->running_mean.mul_(1 - bn->momentum).add_(at::from_blob(s, {channels}, options), bn->momentum);
     bn->running_var.mul_(1 - bn->momentum)
         .add_(at::from_blob(s + channels, {channels}, options), bn->momentum);
     bn->num_batches_tracked.add_(1);
-    at += 2 * channels;
   }
 }
 
@@ -134,14 +130,9 @@ models::Tensors Context::Impl::forward(models::Model& model, const Batch& b) con
   return model.forward(b.inputs);
 }
 
-// A pure function of (parameters, samples, seed, step, grain): nothing here may depend on the rank.
-void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss, bool divide,
-                              bool record_statistics, double* scalars) {
+// The samples of a grain, on the device.
+Batch Context::Impl::load_grain(const StepPlan& plan, std::size_t index) {
   const Grain& grain = plan.grains[index];
-  torch::Tensor leaf = leaf_tensor(reducer->leaf());
-  leaf.zero_();
-  bind_leaf(leaf, record_statistics);
-
   Batch b;
   b.source = grain.source;
   b.pass = plan.passes[grain.source];
@@ -151,91 +142,76 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
   std::vector<float> member;
   for (auto id : b.ids) member.push_back(forget_member[static_cast<std::size_t>(id)] ? 1.0f : 0.0f);
   b.is_forget = torch::tensor(member).to(setup.device);
-
   at::manual_seed(Rng(setup.seed, "dropout").sub(static_cast<std::uint64_t>(global_step)).bits(index));
   grain_student = grain_teacher = grain_backward = 0;
-  torch::Tensor objective;
+  return b;
+}
+
+// A term's part of the objective; its value goes to the report. `source`: whose curriculum weighs the
+// samples; empty for none.
+torch::Tensor Context::Impl::weigh(const Term& term, std::size_t index, const Batch& b,
+                                   const std::string& source, double scale, GrainReport& grain) {
+  const torch::Tensor wanted = wanted_by(term, b);
+  const auto sum = [&](const torch::Tensor& losses) {
+    return wanted.defined() ? at::where(wanted, losses, torch::zeros_like(losses)).sum() : losses.sum();
+  };
+  if (source.empty()) {
+    const torch::Tensor part = sum(term.loss) * scale;
+    grain.objective += part.detach().to(torch::kDouble).item<double>();
+    return part;
+  }
   double value = 0;
-  for (const Term& term : loss(b)) {
-    const double count =
-        divide ? static_cast<double>(std::max<std::int64_t>(1, count_over(ids, forget_member, term.over)))
-               : 1.0;
-    const torch::Tensor part = masked_sum(term, b) * (term.weight / count);
-    value += part.detach().to(torch::kDouble).item<double>();
+  grain.losses.at(index).present = 1;
+  const torch::Tensor weights =
+      curriculum.weights(source, index, term.loss, wanted, grain.losses.at(index), value);
+  grain.objective += value * scale;
+  return sum(term.loss * weights) * scale;
+}
+
+// A pure function of (parameters, samples, seed, step, grain): nothing here may depend on the rank.
+void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss,
+                              StepMode mode, GrainReport& grain) {
+  torch::Tensor leaf = leaf_tensor(reducer->leaf());
+  leaf.zero_();
+  bind_leaf(leaf, mode.record_statistics);
+  const Batch b = load_grain(plan, index);
+  const auto& ids = plan.ids[b.source];
+  const std::string curriculum_of = curriculum.active() && mode.divide ? plan.sources[b.source] : "";
+  torch::Tensor objective;
+  const Terms terms = loss(b);
+  for (std::size_t t = 0; t < terms.size(); ++t) {
+    const double count = static_cast<double>(
+        mode.divide ? std::max<std::int64_t>(1, count_over(ids, forget_member, terms[t].over)) : 1);
+    const torch::Tensor part = weigh(terms[t], t, b, curriculum_of, terms[t].weight / count, grain);
     objective = objective.defined() ? objective + part : part;
   }
   if (objective.defined() && objective.requires_grad()) {
     objective.backward();
     grain_backward += static_cast<double>(b.size());
   }
-  if (record_statistics)  // the mean of the step's statistics is weighted by samples
+  if (mode.record_statistics)  // the mean of the step's statistics is weighted by samples
     leaf.narrow(0, gradient_size, leaf_size - gradient_size)
         .mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
-  scalars[kObjective] = value;
-  scalars[kStudent] = grain_student;
-  scalars[kBackward] = grain_backward;
-  scalars[kTeacher] = grain_teacher;
+  grain.student = grain_student, grain.backward = grain_backward, grain.teacher = grain_teacher;
   reducer->push();
 }
 
 // Collective. The sum over grains of gradients (and BatchNorm statistics), in tree order.
-StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& loss, bool divide,
-                                    bool record_statistics) {
-  comm::Communicator& comm = *setup.comm;
-  const auto leaves_total = static_cast<std::int64_t>(plan.grains.size());
-  reducer->begin(leaves_total);
-
-  // One message a step carries, rank by rank: the poll bits, then the scalars of the rank's grains in grain
-  // order.
-  std::vector<double> mine{static_cast<double>(setup.poll())};
-  std::string problem;
-  int code = kExitInternal;
-  bool internal = false;
-  for (std::int64_t g = reducer->first_leaf(); g < reducer->last_leaf(); ++g) {
-    double scalars[kScalars] = {};
-    if (problem.empty()) {
-      try {
-        run_grain(plan, static_cast<std::size_t>(g), loss, divide, record_statistics, scalars);
-      } catch (const CommError&) {
-        throw;
-      } catch (const Error& error) {
-        problem = error.what(), code = error.exit_code(),
-        internal = dynamic_cast<const InternalError*>(&error) != nullptr;
-      } catch (const c10::Error& error) {
-        problem = error.what_without_backtrace();
-      } catch (const std::exception& error) {
-        problem = error.what();
-      }
-    }
-    mine.insert(mine.end(), scalars, scalars + kScalars);
+StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& loss, StepMode mode) {
+  const auto grains = static_cast<std::int64_t>(plan.grains.size());
+  const int poll = setup.poll();
+  reducer->begin(grains);
+  const std::int64_t first = reducer->first_leaf();
+  std::vector<GrainReport> mine(static_cast<std::size_t>(reducer->last_leaf() - first)), all;
+  const Failure failure = run_owned(first, reducer->last_leaf(), [&](std::int64_t g) {
+    run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
+  });
+  StepOutcome out = exchange(plan, poll, failure, mine, all);
+  if (curriculum.active() && mode.divide) {
+    const auto sums = losses_of(plan, all);
+    for (std::size_t s = 0; s < sums.size(); ++s)
+      if (!plan.ids[s].empty()) curriculum.add(plan.sources[s], sums[s]);
   }
-  constexpr int kFailed = 4;
-  if (!problem.empty()) mine[0] = static_cast<double>(static_cast<int>(mine[0]) | kFailed);
-  if (internal) throw InternalError(problem);
-
-  std::vector<std::size_t> counts;
-  std::size_t total = 0;
-  for (int r = 0; r < comm.size(); ++r) {
-    const auto [first, last] = comm::owned_leaves(leaves_total, r, comm.size());
-    counts.push_back((1 + static_cast<std::size_t>(last - first) * kScalars) * sizeof(double));
-    total += counts.back() / sizeof(double);
-  }
-  std::vector<double> all(total);
-  comm.all_gather(mine.data(), all.data(), counts);
-
-  StepOutcome out;
-  std::size_t at = 0;
-  for (int r = 0; r < comm.size(); ++r) {
-    out.poll |= static_cast<int>(all[at++]);
-    const auto [first, last] = comm::owned_leaves(leaves_total, r, comm.size());
-    for (std::int64_t g = first; g < last; ++g, at += kScalars) {
-      out.objective += all[at + kObjective];
-      report.ledger.student_forward += all[at + kStudent];
-      report.ledger.student_backward += all[at + kBackward];
-      report.ledger.teacher_forward += all[at + kTeacher];
-    }
-  }
-  if (out.poll & kFailed) comm.agree(problem, code);
   out.sum = setup.native_reduction ? reducer->finish_native() : reducer->finish();
   setup.tick();
   setup.progress(plan.samples);

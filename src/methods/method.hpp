@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -52,7 +53,9 @@ struct Descriptor {
   Taxonomy taxonomy;
   bool noop_on_empty = false;   // leaves the model unchanged when D_f is empty
   bool noop_on_zero_lr = true;  // leaves parameters unchanged when lr = 0
-  bool from_scratch = false;    // starts from a new initialisation, not from the original (retrain)
+  // Wrappers it does not go with, and why: "fusion", "lora", "superloss".
+  std::map<std::string, std::string> refuses = {};
+  bool from_scratch = false;  // starts from a new initialisation, not from the original (retrain)
   // Reads the options (recording docs and problems) and says what the method would do with them.
   std::function<std::vector<Phase>(config::Reader&, const Sizes&)> plan = {};
 };

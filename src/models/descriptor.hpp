@@ -21,6 +21,12 @@ struct Cost {
   double forward = 0, backward = 0;
 };
 
+// A linear layer that low-rank adapters may be laid beside: `name` + ".weight" is [out, in].
+struct Projection {
+  std::string name;
+  std::int64_t in = 0, out = 0;
+};
+
 struct Descriptor {
   std::string family;      // file name: "resnet", "resnet_cifar", "vit"
   std::string model_type;  // config.json: "resnet", "expunge_resnet_cifar", "vit"
@@ -33,6 +39,19 @@ struct Descriptor {
   std::function<std::int64_t(const nlohmann::json& config)> parameters;
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
   bool has_batch_norm = false;
+
+  // What partial training needs (models/trainable.hpp). Prefixes of the task head's tensors, and of the
+  // fusion module's (none: the family has no such module).
+  std::vector<std::string> head = {}, fusion = {};
+  // Query and value projections, and the cost with adapters of this rank beside them, when only these and
+  // the head are trained. Empty: the family has none.
+  std::function<std::vector<Projection>(const nlohmann::json& config)> projections = {};
+  std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width,
+                     std::int64_t rank)>
+      lora_cost = {};
+  // Cost when only the fusion module is trained.
+  std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> fusion_cost = {};
+  std::function<std::int64_t(const nlohmann::json&config)> head_parameters = {}, fusion_parameters = {};
 };
 
 const std::vector<const Descriptor*>& descriptors();                  // sorted by family

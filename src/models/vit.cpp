@@ -111,6 +111,32 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
+std::vector<Projection> projections(const nlohmann::json& config) {
+  const Sizes s = read_sizes(config);
+  std::vector<Projection> out;
+  for (std::int64_t i = 0; i < s.layers; ++i)
+    for (const char* which : {"query", "value"})
+      out.push_back(
+          {fmt::format("vit.encoder.layer.{}.attention.attention.{}", i, which), s.hidden, s.hidden});
+  return out;
+}
+
+// Gradients flow from the head down to the first layer's adapters: through every matrix above them, into none
+// of their weights.
+Cost lora_cost(const nlohmann::json& config, std::int64_t height, std::int64_t width, std::int64_t rank) {
+  const Sizes s = read_sizes(config);
+  const auto d = static_cast<double>(s.hidden), layers = static_cast<double>(s.layers),
+             tokens = static_cast<double>(s.patches(height, width) + 1);
+  const double matrix = 2 * tokens * d * d, scores = 2 * tokens * tokens * d,
+               mlp = 4 * tokens * d * static_cast<double>(s.inner),
+               adapters = 2 * 4 * tokens * static_cast<double>(rank) * d,
+               head = 2 * d * static_cast<double>(s.classes);
+  const double upper = 4 * matrix + mlp + 4 * scores + 2 * adapters;
+  // The first layer's input needs no gradient, nor does its key.
+  const double lowest = matrix + mlp + 3 * scores + 1.5 * adapters;
+  return {cost(config, height, width).forward + layers * adapters, 2 * head + (layers - 1) * upper + lowest};
+}
+
 const RegisterDescriptor entry{{.family = "vit",
                                 .model_type = "vit",
                                 .summary = "vision transformer",
@@ -118,7 +144,14 @@ const RegisterDescriptor entry{{.family = "vit",
                                 .names = {"vit_tiny_patch4", "vit_small", "vit_base", "vit_large"},
                                 .config = make_config,
                                 .parameters = parameters,
-                                .cost = cost}};
+                                .cost = cost,
+                                .head = {"classifier."},
+                                .projections = projections,
+                                .lora_cost = lora_cost,
+                                .head_parameters = [](const nlohmann::json& config) {
+                                  const Sizes s = read_sizes(config);
+                                  return (s.hidden + 1) * s.classes;
+                                }}};
 
 #else
 

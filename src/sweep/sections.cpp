@@ -16,10 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-const std::vector<std::string> kSections = {"sweep",  "data", "original", "train",   "method", "evaluate",
-                                            "budget", "comm", "run",      "dataset", "model"};
-// What may stand below [dataset.X] and [model.Y].
-const std::vector<std::string> kOverridable = {"data", "original", "train", "method", "evaluate", "budget"};
 const std::vector<std::string> kDefaultMetrics = {"accuracy", "auc",  "mia",  "zrf",
                                                   "overall",  "time", "flops"};
 
@@ -33,8 +29,6 @@ void resolve_grain(json& options, bool has_batch_norm) {
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
-
-std::string method_path(const std::string& method) { return "method." + method; }
 
 // "10% of retrain" -> 10; nothing when the text is something else.
 double percent_of_retrain(const std::string& text) {
@@ -66,84 +60,10 @@ std::vector<const config::Node*> Sections::method_layers(const Base& base,
   return out;
 }
 
-void Sections::check_subsections(const config::Section& prefix) {
-  const auto at = [&](const std::string& section) {
-    auto path = prefix;
-    path.push_back(section);
-    return path;
-  };
-  const auto reader = [&](const std::string& section) {
-    return config::Reader(join(at(section), "."), job_.layers({at(section)}), problems_);
-  };
-  for (const char* recipe : {"train", "original"}) {
-    auto in = reader(recipe);
-    config::read_train_options(in, {});
-    in.finish(std::string(recipe) == "original" ? std::vector<std::string>{"seed"}
-                                                : std::vector<std::string>{});
-  }
-  auto data = reader("data");
-  data::read_data_options(data);
-  data.finish();
-  read_evaluate(job_.layers({at("evaluate")}));
-  read_budget(job_.layers({at("budget")}));
-  for (const auto& name : job_.names(at("method"))) {
-    auto path = at("method");
-    path.push_back(name);
-    if (!methods::find_descriptor(name))
-      problems_.add(job_.find(path)->at, join(path, "."),
-                    fmt::format("unknown method{}", did_you_mean(name, methods::descriptor_names())));
-  }
-  if (prefix.empty()) return;
-  if (const auto* node = job_.find(at("original")); node && node->children.count("seed"))
-    problems_.add(node->children.at("seed").at, join(at("original"), ".") + ".seed",
-                  "the seed is an axis: set it in [original]");
-  if (const auto* node = job_.find(at("evaluate")); node && node->children.count("metrics"))
-    problems_.add(node->children.at("metrics").at, join(at("evaluate"), ".") + ".metrics",
-                  "all cells have the same metrics: set them in [evaluate]");
-  if (prefix[0] != "model") return;
-  config::Reader section(join(prefix, "."), job_.layers({prefix}), problems_);
-  section.finish(kOverridable);
-}
-
-void Sections::check_names(const std::vector<std::string>& datasets,
-                           const std::vector<std::string>& methods) {
-  for (const auto& section : job_.names({})) {
-    const config::Node* node = job_.find({section});
-    if (!contains(kSections, section))
-      problems_.add(node->at, section, fmt::format("unknown section{}", did_you_mean(section, kSections)));
-    else if (!node->is_table)
-      problems_.add(node->at, section,
-                    fmt::format("expected a section [{}], got {}", section, node->value.dump()));
-  }
-  check_subsections({});
-  for (const auto& name : job_.names({"dataset"})) {
-    if (!known_dataset(job_, name)) {
-      problems_.add(job_.find({"dataset", name})->at, "dataset." + name,
-                    fmt::format("unknown data set{}; give it a reader if it is one of your own",
-                                did_you_mean(name, data::reader_names())));
-      continue;
-    }
-    check_subsections({"dataset", name});
-    if (!contains(datasets, name)) read_dataset(name);
-  }
-  for (const auto& name : job_.names({"model"})) {
-    if (models::find_descriptor(name))
-      check_subsections({"model", name});
-    else
-      problems_.add(job_.find({"model", name})->at, "model." + name,
-                    fmt::format("unknown model{}", did_you_mean(name, models::model_names())));
-  }
-  for (const auto& name : job_.names({"method"})) {
-    const auto* descriptor = methods::find_descriptor(name);
-    if (!descriptor || contains(methods, name)) continue;
-    method(Base{}, *descriptor, {.forget = 100, .retain = 900, .classes = 10});
-  }
-}
-
 json Sections::read_dataset(const std::string& dataset) {
   config::Reader in("dataset." + dataset, job_.layers({{"dataset", dataset}}), problems_);
   auto options = data::read_dataset_options(in);
-  in.finish(kOverridable);
+  in.finish(kOverridableSections);
   return options;
 }
 
@@ -151,6 +71,11 @@ void Sections::read_original(Base& base) {
   config::Reader in("original", layers("original", base.dataset, base.model), problems_);
   base.original_train = config::read_train_options(in, {});
   in.finish({"seed"});
+  for (const auto& [key, value, wanted] : {std::tuple{"trainable", base.original_train.trainable, "all"},
+                                           {"curriculum", base.original_train.curriculum, "none"}})
+    if (value != wanted)
+      in.problem(key,
+                 fmt::format("an original trains all of its parameters on plain losses, got \"{}\"", value));
   base.original = in.resolved_values();
   base.original_node = config::node_from_json(base.original);
 }
@@ -232,10 +157,11 @@ RunSettings Sections::run_settings() {
 void Sections::price_model(Base& base, const config::Position& model_at) {
   const auto& descriptor = *models::find_descriptor(base.model);
   try {
-    const auto config = descriptor.config(
+    base.model_config = descriptor.config(
         base.model, {base.info.channels, base.info.height, base.info.width, base.info.classes});
-    base.cost = descriptor.cost(config, base.info.height, base.info.width);
-    base.parameters = descriptor.parameters(config);
+    base.cost = descriptor.cost(base.model_config, base.info.height, base.info.width);
+    base.parameters = descriptor.parameters(base.model_config);
+    base.descriptor = &descriptor;
     base.has_batch_norm = descriptor.has_batch_norm;
   } catch (const ConfigError& error) {
     problems_.add(model_at, "sweep.model",
@@ -290,17 +216,45 @@ Base Sections::base(const std::string& dataset, const std::string& model, const 
   return out;
 }
 
+// The cost of a sample with what the options train; problems when model or method do not go with it.
+models::Cost Sections::cost_of(const Base& base, const methods::Descriptor& method, config::Reader& in) {
+  const auto& options = in.resolved_values();
+  const auto text = options.value("trainable", "all");
+  const std::string kind = text.substr(0, text.find(':'));
+  const bool curriculum = options.contains("curriculum") && options["curriculum"].at("name") != "none";
+  if (method.from_scratch && (kind != "all" || curriculum))
+    in.problem(
+        kind != "all" ? "trainable" : "curriculum",
+        fmt::format(
+            "{} trains a new model as [original] does; this is for methods that start from the original",
+            method.name));
+  for (const auto& [wrapper, asked] :
+       {std::pair{kind, kind != "all"}, {std::string("superloss"), curriculum}})
+    if (const auto refused = method.refuses.find(wrapper); asked && refused != method.refuses.end())
+      in.problem(wrapper == "superloss" ? "curriculum" : "trainable",
+                 fmt::format("{} does not go with {}: {}", method.name, wrapper, refused->second));
+  if (!base.descriptor) return base.cost;
+  try {
+    const auto trainable = models::resolve_trainable(text, *base.descriptor, base.model_config);
+    return models::cost_of(*base.descriptor, base.model_config, base.info.height, base.info.width, trainable);
+  } catch (const ConfigError& error) {
+    in.problem("trainable", fmt::format("{}: {}", base.model, error.what()));
+    return base.cost;
+  }
+}
+
 MethodPlan Sections::method(const Base& base, const methods::Descriptor& method,
                             const methods::Sizes& sizes) {
-  config::Reader in(method_path(method.name), method_layers(base, method), problems_);
+  config::Reader in("method." + method.name, method_layers(base, method), problems_);
   const auto phases = method.plan(in, sizes);
   in.finish();
+  const auto cost = cost_of(base, method, in);
   MethodPlan out;
   out.options = in.resolved_values();
   resolve_grain(out.options, base.has_batch_norm);
   for (const auto& phase : phases) {
     out.steps += phase.steps;
-    out.flops += (phase.forward + phase.teacher) * base.cost.forward + phase.backward * base.cost.backward;
+    out.flops += (phase.forward + phase.teacher) * cost.forward + phase.backward * cost.backward;
   }
   return out;
 }

@@ -15,10 +15,14 @@
 #include "data/dataset.hpp"
 #include "data/split.hpp"
 #include "methods/method.hpp"
-#include "models/descriptor.hpp"
+#include "models/trainable.hpp"
 #include "sweep/sweep.hpp"
 
 namespace expunge::sweep {
+
+// What may stand below [dataset.X] and [model.Y].
+inline const std::vector<std::string> kOverridableSections = {"data",   "original", "train",
+                                                              "method", "evaluate", "budget"};
 
 // Settings and prices shared by the cells of one data set and model.
 struct Base {
@@ -30,7 +34,9 @@ struct Base {
   config::Node original_node =
       config::node_from_json(nlohmann::json::object());  // resolved [original], as a layer
   config::TrainOptions original_train;
-  models::Cost cost;  // of one sample
+  const models::Descriptor* descriptor = nullptr;  // with its config.json; null when unusable
+  nlohmann::json model_config;
+  models::Cost cost;  // of one sample, all parameters trained
   std::int64_t parameters = 0;
   bool has_batch_norm = false;
 };
@@ -63,6 +69,7 @@ class Sections {
   std::vector<const config::Node*> layers(const std::string& section, const std::string& dataset,
                                           const std::string& model) const;
   std::vector<const config::Node*> method_layers(const Base& base, const methods::Descriptor& method) const;
+  models::Cost cost_of(const Base& base, const methods::Descriptor& method, config::Reader& in);
   void check_subsections(const config::Section& prefix);
   nlohmann::json read_dataset(const std::string& dataset);
   nlohmann::json read_evaluate(const std::vector<const config::Node*>& layers);

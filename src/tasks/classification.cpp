@@ -15,6 +15,7 @@ class Classification : public Task {
  public:
   explicit Classification(std::int64_t classes) : classes_(classes) {}
   std::string name() const override { return "classification"; }
+  std::int64_t classes() const override { return classes_; }
 
   torch::Tensor loss(const models::Tensors& outputs, const torch::Tensor& targets) const override {
     return -log_probabilities(outputs).gather(1, targets.unsqueeze(1)).squeeze(1);

@@ -30,6 +30,7 @@ class Task {
  public:
   virtual ~Task() = default;
   virtual std::string name() const = 0;
+  virtual std::int64_t classes() const = 0;  // of its outputs; 0 where that means nothing
   // Loss of each sample [n], float, positive meaning, for these targets (b.labels or corrupted ones).
   virtual torch::Tensor loss(const models::Tensors& outputs, const torch::Tensor& targets) const = 0;
   // Knowledge-distillation divergence of each sample [n]: T^2 KL(softmax(teacher / T) || softmax(student /

@@ -26,11 +26,48 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
+// Adapters are set by who adds them; a fresh initialisation of the network leaves them alone.
+bool is_adapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
+
 }  // namespace
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   weight = register_parameter("weight", torch::zeros({out, in}));
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
+}
+
+torch::Tensor Linear::forward(const torch::Tensor& x) {
+  const torch::Tensor y = at::linear(x, weight, bias);
+  if (!lora_a.defined()) return y;
+  const torch::Tensor in = lora_dropout_ > 0 ? at::dropout(x, lora_dropout_, is_training()) : x;
+  return y + at::linear(at::linear(in, lora_a), lora_b) * lora_scale_;
+}
+
+void Linear::add_adapter(std::int64_t rank, double scale, double dropout, const Rng& rng) {
+  lora_a = register_parameter("lora_A", torch::zeros({rank, weight.size(1)}));
+  lora_b = register_parameter("lora_B", torch::zeros({weight.size(0), rank}));
+  fill_uniform(lora_a, rng, 1 / std::sqrt(static_cast<double>(weight.size(1))));
+  lora_scale_ = scale;
+  lora_dropout_ = dropout;
+}
+
+void Linear::merge_adapter() {
+  const torch::NoGradGuard no_grad;
+  weight.add_(at::mm(lora_b, lora_a), lora_scale_);
+  lora_b.zero_();
+}
+
+void add_adapters(Model& model, const std::vector<Projection>& projections, std::int64_t rank, double alpha,
+                  double dropout, const Rng& rng) {
+  std::map<std::string, Linear*> linear;
+  for (const auto& module : model.named_modules({}, false))
+    if (auto* l = dynamic_cast<Linear*>(module.value().get())) linear[module.key()] = l;
+  const double scale = alpha > 0 ? alpha / static_cast<double>(rank) : 1;
+  for (const auto& p : projections) {
+    const auto found = linear.find(p.name);
+    EXPUNGE_CHECK(found != linear.end(), "the model has no linear layer {}", p.name);
+    found->second->add_adapter(rank, scale, dropout, rng.sub(p.name));
+  }
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
@@ -97,6 +134,7 @@ void initialize_convolutional(Model& model, const Rng& rng) {
   std::map<std::string, torch::Tensor> parameters;
   for (auto& p : model.named_parameters()) parameters[p.key()] = p.value();
   for (auto& [name, value] : parameters) {
+    if (is_adapter(name)) continue;
     const Rng own = rng.sub(name);
     if (value.dim() == 4) {
       fill_kaiming_fan_out(value, own);
@@ -124,6 +162,7 @@ void initialize_transformer(Model& model, const Rng& rng, double deviation) {
   const torch::NoGradGuard no_grad;
   for (auto& p : model.named_parameters()) {
     torch::Tensor& value = p.value();
+    if (is_adapter(p.key())) continue;
     if (value.dim() >= 2)
       fill_truncated_normal(value, rng.sub(p.key()), deviation);
     else

@@ -1,17 +1,29 @@
 // Building blocks of the families: thin modules over ATen, with the parameter names of Hugging Face.
 #pragma once
 
+#include "models/descriptor.hpp"
 #include "models/torch/model.hpp"
 
 namespace expunge::models {
 
-// y = x W^T + b; weight [out, in], bias [out] unless switched off.
+// y = x W^T + b; weight [out, in], bias [out] unless switched off. With an adapter (Hu et al. 2022):
+// + scale * dropout(x) A^T B^T, "lora_A" [rank, in], "lora_B" [out, rank].
 class Linear : public torch::nn::Module {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias = true);
-  torch::Tensor forward(const torch::Tensor& x) { return at::linear(x, weight, bias); }
-  torch::Tensor weight, bias;
+  torch::Tensor forward(const torch::Tensor& x);
+  // A: U(+-1/sqrt(in)), keyed by (rng, element); B: 0, so that outputs stay what they were.
+  void add_adapter(std::int64_t rank, double scale, double dropout, const Rng& rng);
+  void merge_adapter();  // W <- W + scale * B A; the adapter's B becomes 0
+  torch::Tensor weight, bias, lora_a, lora_b;
+
+ private:
+  double lora_scale_ = 1, lora_dropout_ = 0;
 };
+
+// Lays adapters beside the named linear layers. Before FlatParameters are made of the model.
+void add_adapters(Model& model, const std::vector<Projection>& projections, std::int64_t rank, double alpha,
+                  double dropout, const Rng& rng);
 
 // Convolution over [n, C, H, W]; square kernel.
 class Conv2d : public torch::nn::Module {

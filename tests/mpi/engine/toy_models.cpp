@@ -103,6 +103,7 @@ class ConvNet : public Toys {
 class QuadTask : public tasks::Task {
  public:
   std::string name() const override { return "quad"; }
+  std::int64_t classes() const override { return 2; }
   torch::Tensor loss(const Tensors& out, const torch::Tensor&) const override {
     return (out.at("theta") - out.at("a")).square().sum(1) * 0.5;
   }
@@ -116,6 +117,7 @@ class Scaled : public tasks::Task {
  public:
   Scaled(std::unique_ptr<tasks::Task> inner, double factor) : inner_(std::move(inner)), factor_(factor) {}
   std::string name() const override { return inner_->name(); }
+  std::int64_t classes() const override { return inner_->classes(); }
   torch::Tensor loss(const Tensors& out, const torch::Tensor& targets) const override {
     return inner_->loss(out, targets) * factor_;
   }

@@ -162,6 +162,7 @@ ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicat
   s.forget = toy.forget, s.retain = toy.retain;
   s.train = runner->train(train_in);
   s.grain = toy.grain, s.seed = toy.seed;
+  s.eval_frozen = toy.eval_frozen;
   for (const auto& phase : plan_of(method, toy)) s.total_steps += phase.steps;
   s.cell_id = "toy";
   std::int64_t asked = 0;

@@ -51,6 +51,8 @@ struct Toy {
   torch::Tensor start;  // flat trainable parameters
   std::function<bool(const std::string&)> trainable = [](const std::string&) { return true; };
 
+  bool eval_frozen = false;
+
   Toy with(nlohmann::json changes) const;  // the same with other options
 };
 
