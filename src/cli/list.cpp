@@ -79,14 +79,14 @@ const models::InputShape kSmall{.channels = 3, .height = 32, .width = 32, .class
 const models::InputShape kLarge{.channels = 3, .height = 224, .width = 224, .classes = 10};
 
 const models::InputShape& usual_shape(const models::Descriptor& d) {
-  return d.family.find("cifar") != std::string::npos ? kSmall : kLarge;
+  return d.takes_text || d.family.find("cifar") != std::string::npos ? kSmall : kLarge;
 }
 
 void list_models() {
   Rows rows{{"model", "family", "parameters", "forward", "backward", "summary"}};
   for (const auto* d : models::descriptors())
     for (const auto& name : d->names) rows.push_back(model_row(*d, name, usual_shape(*d)));
-  fmt::print("{}FLOPs of one sample, 10 classes, at 224x224 (the CIFAR form: 32x32).\n", text_table(rows));
+  fmt::print("{}FLOPs of one sample, 10 classes, at 224x224 (the CIFAR form and two_tower: 32x32).\n", text_table(rows));
 }
 
 void show_model(const std::string& name) {

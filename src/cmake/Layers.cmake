@@ -3,6 +3,13 @@
 # tests/check_layers.cmake reads these edges back and checks every #include against them.
 set_property(GLOBAL PROPERTY EXPUNGE_LAYER_EDGES "")
 
+# The precompiled headers are made with -fPIC; executables would get -fPIE and ignore them.
+function(expunge_precompiled executable pch)
+  set_target_properties(${executable} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${executable} PRIVATE -fPIC)
+  target_precompile_headers(${executable} REUSE_FROM ${pch})
+endfunction()
+
 function(expunge_layer name)
   cmake_parse_arguments(ARG "TORCH" "TARGET;FOLDER" "USES;LIBRARIES;EXCLUDE;DEFINITIONS" ${ARGN})
   set(folder ${name})
@@ -26,6 +33,7 @@ function(expunge_layer name)
     target_precompile_headers(${target} REUSE_FROM expunge_pch)
   else()
     target_link_libraries(${target} PRIVATE fmt::fmt-header-only)
+    target_precompile_headers(${target} REUSE_FROM expunge_base_pch)
     foreach(library IN LISTS ARG_LIBRARIES)
       if(library MATCHES "torch")
         message(FATAL_ERROR "layer ${name} must not see LibTorch (links ${library})")

@@ -26,10 +26,18 @@ struct Info {
   std::string task = "classification";
   std::int64_t classes = 0, channels = 0, height = 0, width = 0, train_size = 0, test_size = 0;
   std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
-  std::string deletion_list;            // name of the published list in data/deletion_lists, or ""
+  // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone.
+  std::int64_t tokens = 0, vocabulary = 0;
+  std::string deletion_list;  // name of the published list in data/deletion_lists, or ""
 };
 
-// Decoded samples of one side, as a reader delivers them: pixels [n, C, H, W] and labels [n].
+// Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, and the
+// number of its image on this side, 32 bits, little endian.
+inline std::int64_t sample_bytes(const Info& info) {
+  return info.channels * info.height * info.width + (info.tokens > 0 ? 2 * info.tokens + 4 : 0);
+}
+
+// Decoded samples of one side, as a reader delivers them: sample_bytes each, and labels [n].
 struct Raw {
   std::vector<std::uint8_t> pixels;
   std::vector<std::int64_t> labels;
@@ -62,10 +70,14 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual const Info& info() const = 0;
   virtual std::int64_t size(Side side) const = 0;
-  virtual const std::uint8_t* pixels(Side side, std::int64_t id) const = 0;  // [C, H, W]
+  virtual const std::uint8_t* pixels(Side side, std::int64_t id) const = 0;  // [C, H, W]; then what pairs add
   virtual std::int64_t label(Side side, std::int64_t id) const = 0;
   virtual const std::string& checksum() const = 0;  // XXH3-128 of pixels and labels of both sides
 };
+
+// The caption of a pair, [tokens] ids, and the image it stands with.
+void read_caption(const Dataset& dataset, Side side, std::int64_t id, std::int64_t* tokens);
+std::int64_t image_of(const Dataset& dataset, Side side, std::int64_t id);
 
 // Roots searched, in order: $EXPUNGE_DATA_ROOT (colon-separated), the download folder of `expunge data
 // fetch`, the distribution's folders, the project's data/ folder. `path` of the job's [dataset.NAME] replaces

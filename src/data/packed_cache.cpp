@@ -62,8 +62,7 @@ class PackedDataset : public Dataset {
     return side == Side::kTrain ? info_.train_size : info_.test_size;
   }
   const std::uint8_t* pixels(Side side, std::int64_t id) const override {
-    return sections_[side == Side::kTrain ? 1 : 3].data() +
-           id * (info_.channels * info_.height * info_.width);
+    return sections_[side == Side::kTrain ? 1 : 3].data() + id * sample_bytes(info_);
   }
   std::int64_t label(Side side, std::int64_t id) const override {
     return reinterpret_cast<const std::int64_t*>(sections_[side == Side::kTrain ? 0 : 2].data())[id];
@@ -95,8 +94,7 @@ std::shared_ptr<Decoded> decode(const Source& source) {
   info.train_size = static_cast<std::int64_t>(out->train.labels.size());
   info.test_size = static_cast<std::int64_t>(out->test.labels.size());
   for (const Raw* side : {&out->train, &out->test}) {
-    const auto expected =
-        side->labels.size() * static_cast<std::size_t>(info.channels * info.height * info.width);
+    const auto expected = side->labels.size() * static_cast<std::size_t>(sample_bytes(info));
     EXPUNGE_CHECK(side->pixels.size() == expected, "reader {} delivered {} bytes of pixels, not {}",
                   info.name, side->pixels.size(), expected);
   }
@@ -211,7 +209,7 @@ std::shared_ptr<const Dataset> map_pack(const Source& source, const fs::path& pa
   info.width = meta.at("width");
   info.train_size = meta.at("train");
   info.test_size = meta.at("test");
-  const auto image = static_cast<std::size_t>(info.channels * info.height * info.width);
+  const auto image = static_cast<std::size_t>(sample_bytes(info));
   const auto train = static_cast<std::size_t>(info.train_size),
              test = static_cast<std::size_t>(info.test_size);
   Sections sections;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
+#include <set>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
@@ -84,6 +86,27 @@ std::int64_t order_by_class(const Dataset& dataset, const DataOptions& options, 
   return std::count_if(order.begin(), order.end(), [&](auto id) { return place_of(id) < chosen; });
 }
 
+// The deletion order by images and the length of its prefix.
+std::int64_t order_by_image(const Dataset& dataset, const DataOptions& options, const Ratio& ratio,
+                            Ids& order) {
+  std::set<std::int64_t> images;
+  for (auto id : order) images.insert(image_of(dataset, Side::kTrain, id));
+  std::map<std::int64_t, std::int64_t> place;
+  if (!images.empty())
+    for (auto image : keyed(options, "deletion_image", *images.rbegin() + 1))
+      if (images.count(image)) place.emplace(image, static_cast<std::int64_t>(place.size()));
+  const auto place_of = [&](std::int64_t id) { return place.at(image_of(dataset, Side::kTrain, id)); };
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return place_of(a) < place_of(b); });
+  const std::int64_t chosen = ratio.floor_of(static_cast<std::int64_t>(images.size()));
+  return std::count_if(order.begin(), order.end(), [&](auto id) { return place_of(id) < chosen; });
+}
+
+void require_unit(const Info& info, const DataOptions& options) {
+  if (options.unit == "image" && info.tokens == 0)
+    throw ConfigError(fmt::format(
+        "data.unit = \"image\" forgets all pairs of an image; the samples of {} are no pairs", info.name));
+}
+
 const DeletionList& list_for(const Info& info, const DataOptions& options) {
   if (info.deletion_list.empty())
     throw ConfigError(fmt::format(
@@ -146,8 +169,8 @@ DataOptions read_data_options(config::Reader& in) {
                              "share of the training samples set aside for validation");
   o.deletion = in.choice("deletion", o.deletion, {"drawn", "published"},
                          "where D_f comes from: keyed draws, or the list published for the data set");
-  o.unit =
-      in.choice("unit", o.unit, {"sample", "class"}, "what is forgotten: single samples or whole classes");
+  o.unit = in.choice("unit", o.unit, {"sample", "class", "image"},
+                     "what is forgotten: single samples, whole classes, or images with all their pairs");
   o.augment_crop = in.integer("augment_crop", o.augment_crop, config::between(0, 1024),
                               "zero padding of the random crop in training, pixels; 0 = off");
   o.augment_flip =
@@ -156,6 +179,7 @@ DataOptions read_data_options(config::Reader& in) {
 }
 
 Splits make_splits(const Dataset& dataset, const DataOptions& options, const Ratio& ratio) {
+  require_unit(dataset.info(), options);
   const std::int64_t n = dataset.size(Side::kTrain);
   const DeletionList* published =
       options.deletion == "published" ? &list_for(dataset.info(), options) : nullptr;
@@ -179,8 +203,9 @@ Splits make_splits(const Dataset& dataset, const DataOptions& options, const Rat
     count = published_prefix(ratio, published->file, static_cast<std::int64_t>(published->indices.size()));
   } else {
     out.forget_order = take(keyed(options, "deletion", n), train, n);
-    count = options.unit == "class" ? order_by_class(dataset, options, ratio, out.forget_order)
-                                    : ratio.floor_of(static_cast<std::int64_t>(out.train.size()));
+    count = options.unit == "class"   ? order_by_class(dataset, options, ratio, out.forget_order)
+            : options.unit == "image" ? order_by_image(dataset, options, ratio, out.forget_order)
+                                      : ratio.floor_of(static_cast<std::int64_t>(out.train.size()));
   }
   if (count == 0 && ratio.numerator > 0)
     throw ConfigError(
@@ -196,6 +221,7 @@ Splits make_splits(const Dataset& dataset, const DataOptions& options, const Rat
 
 SplitSizes split_sizes(const Info& info, const DataOptions& options, const Ratio& ratio) {
   const auto at_most = [](std::int64_t limit, std::int64_t n) { return limit > 0 ? std::min(limit, n) : n; };
+  require_unit(info, options);
   SplitSizes out;
   const std::int64_t samples = at_most(options.train_limit, info.train_size);
   out.test = at_most(options.test_limit, info.test_size);

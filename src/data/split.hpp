@@ -17,8 +17,9 @@ struct DataOptions {
   std::int64_t split_seed = 0;
   double val_fraction = 0;  // carved out of the (limited) training samples before anything trains on them
   std::string deletion = "drawn";  // drawn | published
-  // sample | class. class: whole classes in a keyed order, the smallest number k with k/classes >= ratio, so
-  // that D_f of a smaller ratio is contained in that of a larger one.
+  // sample | class | image. class: whole classes in a keyed order, the smallest number k with k/classes >=
+  // ratio, so that D_f of a smaller ratio is contained in that of a larger one. image (pairs): floor(ratio *
+  // images) images, and every pair that contains one of them.
   std::string unit = "sample";
   std::int64_t augment_crop = 0;  // zero-padding of the random crop, pixels; 0 = off
   bool augment_flip = false;      // horizontal flip with probability 1/2
@@ -42,14 +43,14 @@ struct Splits {
 };
 
 // Draws are keyed by (split_seed, purpose, sample id) alone: purposes train_limit, test_limit, val, deletion,
-// deletion_class. |D_f| = floor(ratio * n) of the n training samples left after limit and validation, for
-// drawn lists; floor(10 * ratio * length) for published ones, which hold 10 % of the full training set
-// (MU-Bench); their validation samples are drawn outside the list. ConfigError when the options do not fit
-// the data set.
+// deletion_class, deletion_image. |D_f| = floor(ratio * n) of the n training samples left after limit and
+// validation, for drawn lists; floor(10 * ratio * length) for published ones, which hold 10 % of the full
+// training set (MU-Bench); their validation samples are drawn outside the list. ConfigError when the options
+// do not fit the data set.
 Splits make_splits(const Dataset& dataset, const DataOptions& options, const Ratio& ratio);
 
-// Sizes without opening the data set, where its Info knows them: what plan needs. unit = "class" assumes
-// equal classes.
+// Sizes without opening the data set, where its Info knows them: what plan needs. unit = "class" and "image"
+// assume equal ones.
 struct SplitSizes {
   std::int64_t train = 0, forget = 0, retain = 0, val = 0, test = 0;
 };

@@ -14,6 +14,13 @@ void ImageSource::load(const std::vector<std::int64_t>& ids, std::int64_t pass, 
     data::load_image(dataset_, side_, id, options_, seed_, pass, out + i * stride);
     labels.data_ptr<std::int64_t>()[i] = dataset_.label(side_, id);
   }
+  if (info.tokens > 0) {
+    torch::Tensor tokens = at::empty({n, info.tokens}, torch::kLong);
+    for (std::int64_t i = 0; i < n; ++i)
+      data::read_caption(dataset_, side_, ids[static_cast<std::size_t>(i)],
+                         tokens.data_ptr<std::int64_t>() + i * info.tokens);
+    into.inputs["input_ids"] = tokens.to(device_);
+  }
   into.inputs["pixel_values"] = pixels_NCHW.to(device_);
   into.labels = labels.to(device_);
 }

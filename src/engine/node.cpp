@@ -48,7 +48,8 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
       splits(data::make_splits(dataset, data_options, ratio)),
       descriptor(descriptor_of(model_name)) {
   const auto& info = dataset.info();
-  model_config = descriptor.config(model_name, {info.channels, info.height, info.width, info.classes});
+  model_config = descriptor.config(
+      model_name, {info.channels, info.height, info.width, info.classes, info.tokens, info.vocabulary});
   cost = descriptor.cost(model_config, info.height, info.width);
   model = models::build(model_config);
   task = tasks::make_classification(info.classes);

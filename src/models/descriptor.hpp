@@ -13,6 +13,7 @@ namespace expunge::models {
 // What a model is told about its input and output.
 struct InputShape {
   std::int64_t channels = 3, height = 32, width = 32, classes = 10;
+  std::int64_t tokens = 0, vocabulary = 0;  // of a caption beside the image; 0 = none
 };
 
 // Matrix-multiplication and convolution FLOPs of one sample (a multiply-add is 2), all parameters trainable.
@@ -39,6 +40,7 @@ struct Descriptor {
   std::function<std::int64_t(const nlohmann::json& config)> parameters;
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
   bool has_batch_norm = false;
+  bool takes_text = false;  // image-caption pairs
 
   // What partial training needs (models/trainable.hpp). Prefixes of the task head's tensors, and of the
   // fusion module's (none: the family has no such module).

@@ -156,9 +156,18 @@ RunSettings Sections::run_settings() {
 
 void Sections::price_model(Base& base, const config::Position& model_at) {
   const auto& descriptor = *models::find_descriptor(base.model);
+  if (descriptor.takes_text != (base.info.tokens > 0)) {
+    problems_.add(model_at, "sweep.model",
+                  fmt::format("{} takes {}, {} has {}", base.model,
+                              descriptor.takes_text ? "image-caption pairs" : "images alone", base.dataset,
+                              descriptor.takes_text ? "images alone" : "image-caption pairs"));
+    base.usable = false;
+    return;
+  }
   try {
-    base.model_config = descriptor.config(
-        base.model, {base.info.channels, base.info.height, base.info.width, base.info.classes});
+    base.model_config =
+        descriptor.config(base.model, {base.info.channels, base.info.height, base.info.width,
+                                       base.info.classes, base.info.tokens, base.info.vocabulary});
     base.cost = descriptor.cost(base.model_config, base.info.height, base.info.width);
     base.parameters = descriptor.parameters(base.model_config);
     base.descriptor = &descriptor;

@@ -92,5 +92,52 @@ TEST(Lora, CostsWhatIsCounted) {
   }
 }
 
+// The two-tower model: price and parameters in full and with its fusion module alone.
+TEST(TwoTower, CostsWhatIsCounted) {
+  const auto* d = models::find_descriptor("two_tower");
+  ASSERT_NE(d, nullptr);
+  const models::InputShape shape{
+      .channels = 3, .height = 30, .width = 21, .classes = 2, .tokens = 5, .vocabulary = 50};
+  const auto config = d->config("two_tower", shape);
+  for (const char* text : {"all", "fusion"}) {
+    const auto trainable = models::resolve_trainable(text, *d, config);
+    const auto cost = models::cost_of(*d, config, shape.height, shape.width, trainable);
+    const auto model = models::build(config);
+    model->initialize(Rng(5, "init"));
+    const tensor::FlatParameters flat(
+        *model, torch::kCPU, [&](const std::string& name) { return trainable.trains(name); }, "all");
+    EXPECT_EQ(flat.trainable.numel(), trainable.parameters) << text;
+    EXPECT_EQ(flat.trainable.numel() + flat.frozen.numel(), d->parameters(config));
+    const models::Tensors input{{"pixel_values", torch::randn({4, 3, 30, 21})},
+                                {"input_ids", torch::randint(0, 50, {4, 5}, torch::kLong)}};
+    const tensor::FlopCounter counter;
+    const torch::Tensor loss = logits(*model, input).sum();
+    const auto forward = counter.flops();
+    EXPECT_EQ(forward, static_cast<std::int64_t>(4 * cost.forward)) << text;
+    loss.backward();
+    EXPECT_EQ(counter.flops() - forward, static_cast<std::int64_t>(4 * cost.backward)) << text;
+  }
+}
+
+// Padding is no word, and the features are what the head and multidelete read.
+TEST(TwoTower, IgnoresPaddingAndExposesFeatures) {
+  const auto* d = models::find_descriptor("two_tower");
+  const auto model = models::build(d->config("two_tower", {3, 32, 32, 2, 4, 50}));
+  model->initialize(Rng(5, "init"));
+  model->eval();
+  const torch::Tensor pixels = torch::randn({1, 3, 32, 32});
+  const auto outputs = [&](std::vector<std::int64_t> ids) {
+    return model->forward(
+        {{"pixel_values", pixels}, {"input_ids", torch::tensor(ids, torch::kLong).unsqueeze(0)}});
+  };
+  const auto a = outputs({7, 9, 0, 0}), b = outputs({7, 9}), c = outputs({7, 8});
+  for (const char* name : {"image", "text", "fused", "logits"}) {
+    ASSERT_TRUE(a.count(name));
+    EXPECT_TRUE(a.at(name).allclose(b.at(name), 1e-6, 1e-6)) << name;
+  }
+  EXPECT_TRUE(a.at("image").equal(c.at("image")));
+  EXPECT_FALSE(a.at("text").equal(c.at("text")));
+}
+
 }  // namespace
 }  // namespace expunge
