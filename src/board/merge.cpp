@@ -136,7 +136,8 @@ void list_conflicts(const fs::path& folder, Merge& merge) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder / "conflicts", ignored))
     merge.problems["conflict"].push_back(
-        fmt::format("conflicts/{}: two runs of this cell differ; the store is of the first", entry.path().filename().string()));
+        fmt::format("conflicts/{}: two runs of this cell differ; the store is of the first",
+                    entry.path().filename().string()));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What was read of stores, as bytes: across the border of a process, and in the index of a folder. Numbers as they lie in memory,
-// texts and lists with their length in front.
+// What was read of stores, as bytes: across the border of a process, and in the index of a folder. Numbers as
+// they lie in memory, texts and lists with their length in front.
 #pragma once
 
 #include <cstring>

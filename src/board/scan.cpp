@@ -143,8 +143,8 @@ int cores_at_hand() {
 }
 
 // Reads these files, by several processes.
-std::vector<Found> read_files(const fs::path& folder, const std::vector<std::string>& files, const std::vector<std::string>& row_names,
-                              int processes) {
+std::vector<Found> read_files(const fs::path& folder, const std::vector<std::string>& files,
+                              const std::vector<std::string>& row_names, int processes) {
   auto slices = static_cast<std::size_t>(processes > 0 ? processes : cores_at_hand());
   if (processes <= 0) slices = std::min(slices, 1 + files.size() / kFilesWorthAProcess);
   slices = std::max<std::size_t>(1, std::min(slices, files.size()));
@@ -164,7 +164,8 @@ std::vector<Found> read_files(const fs::path& folder, const std::vector<std::str
 
 }  // namespace
 
-Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int processes, const fs::path& index_path) {
+Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int processes,
+                 const fs::path& index_path) {
   Scan scan;
   const auto files = files_below(folder, scan.unfinished);
   if (index_path.empty()) {

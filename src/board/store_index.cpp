@@ -16,7 +16,8 @@ constexpr std::size_t kHashDigits = 32;
 
 }  // namespace
 
-StoreIndex::StoreIndex(fs::path path, std::string row_schema_sha256) : path_(std::move(path)), schema_(std::move(row_schema_sha256)) {
+StoreIndex::StoreIndex(fs::path path, std::string row_schema_sha256)
+    : path_(std::move(path)), schema_(std::move(row_schema_sha256)) {
   std::error_code ignored;
   if (!fs::exists(path_, ignored)) return;
   try {
@@ -48,8 +49,9 @@ void StoreIndex::parse() {
 bool StoreIndex::look_up(const fs::path& folder, const std::string& file) {
   struct stat info {};
   if (::stat((folder / file).c_str(), &info) != 0) return false;
-  const Version version{static_cast<std::uint64_t>(info.st_size),
-                        static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec};
+  const Version version{
+      static_cast<std::uint64_t>(info.st_size),
+      static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec};
   now_[file] = version;
   const auto found = known_.find(file);
   return found != known_.end() && found->second.version == version;

@@ -1,5 +1,5 @@
-// What the stores of a folder said when they were last read, so that the next merge opens only new ones. A store is the same while its
-// size and time of change are.
+// What the stores of a folder said when they were last read, so that the next merge opens only new ones. A
+// store is the same while its size and time of change are.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ class StoreIndex {
   bool look_up(const std::filesystem::path& folder, const std::string& file);
   Found take(const std::string& file);  // of a file that look_up knew
   void add(Found& found);               // of a file that look_up did not know; only good stores are kept
-  // Replaces the file with what was taken and added, where that is news. Where it cannot be written the next merge is slower, no more.
+  // Replaces the file with what was taken and added, where that is news. Where it cannot be written the next
+  // merge is slower, no more.
   void save();
 
  private:

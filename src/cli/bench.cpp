@@ -1,4 +1,5 @@
-// `expunge bench step|allreduce|store`: measures parts of the program; step and allreduce under mpirun with that many ranks.
+// `expunge bench step|allreduce|store`: measures parts of the program; step and allreduce under mpirun with
+// that many ranks.
 #include "cli/bench_store.hpp"
 #include "cli/commands.hpp"
 #include "cli/engine_entry.hpp"
@@ -27,8 +28,8 @@ int run(Args& args) {
   return run_engine("bench-" + what, request);
 }
 
-const RegisterCommand entry{"bench",
-                            "measure a training step, the ordered reduction, or publishing and merging stores", run};
+const RegisterCommand entry{
+    "bench", "measure a training step, the ordered reduction, or publishing and merging stores", run};
 
 }  // namespace
 }  // namespace expunge::cli

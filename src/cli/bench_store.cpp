@@ -35,9 +35,11 @@ store::Record sample(std::int64_t i) {
     r.row_names.push_back(fmt::format("column_{}", c));
     r.row.push_back(std::sin(static_cast<double>(i * 31 + c)));
   }
-  for (const char* split : {"forget", "retain", "test"}) r.splits[split] = {1000, 900, 10, 12.5, std::vector<std::int64_t>(100, i % 7)};
+  for (const char* split : {"forget", "retain", "test"})
+    r.splits[split] = {1000, 900, 10, 12.5, std::vector<std::int64_t>(100, i % 7)};
   r.parameter_hash = xxh128_hex(r.id.data(), r.id.size());
-  for (int k = 0; k < 40; ++k) r.config["settings"][fmt::format("some_setting_{}", k)] = fmt::format("value {} of {}", k, i % 100);
+  for (int k = 0; k < 40; ++k)
+    r.config["settings"][fmt::format("some_setting_{}", k)] = fmt::format("value {} of {}", k, i % 100);
   r.history_columns = {"epoch", "loss"};
   r.history = {0, 1.5, 1, 0.5};
   r.segments = {{1, 0, 100, host_name(), utc_now()}};
@@ -46,17 +48,29 @@ store::Record sample(std::int64_t i) {
   return r;
 }
 
-fs::path store_path(const fs::path& folder, const store::Record& r) { return folder / "cells" / r.id.substr(0, 2) / (r.id + ".h5"); }
+fs::path store_path(const fs::path& folder, const store::Record& r) {
+  return folder / "cells" / r.id.substr(0, 2) / (r.id + ".h5");
+}
 
 void write_plan(const fs::path& folder, std::int64_t count) {
   auto cells = nlohmann::json::array();
   const auto names = sample(0).row_names;
   for (std::int64_t i = 0; i < count; ++i) {
     const auto r = sample(i);
-    cells.push_back({{"id", r.id}, {"key", r.key}, {"dataset", r.dataset}, {"model", r.model}, {"method", r.method}, {"ratio", r.ratio}, {"seed", r.seed}});
+    cells.push_back({{"id", r.id},
+                     {"key", r.key},
+                     {"dataset", r.dataset},
+                     {"model", r.model},
+                     {"method", r.method},
+                     {"ratio", r.ratio},
+                     {"seed", r.seed}});
   }
-  write_file_atomic(folder / "plan.json",
-                    nlohmann::json{{"schema", 1}, {"name", "bench"}, {"sha256", std::string(64, '0')}, {"row_names", names}, {"cells", cells}}.dump());
+  write_file_atomic(folder / "plan.json", nlohmann::json{{"schema", 1},
+                                                         {"name", "bench"},
+                                                         {"sha256", std::string(64, '0')},
+                                                         {"row_names", names},
+                                                         {"cells", cells}}
+                                              .dump());
 }
 
 // By one process a core, as tasks of a sweep do.
@@ -85,7 +99,8 @@ void write_stores(const fs::path& folder, std::int64_t count) {
   for (const auto child : children) {
     int status = 0;
     ::waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) throw DataError::cannot_write(fmt::format("{}: the stores could not be written", folder.string()));
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+      throw DataError::cannot_write(fmt::format("{}: the stores could not be written", folder.string()));
   }
 }
 
@@ -121,7 +136,8 @@ int bench_store(const fs::path& below, std::int64_t count) {
     start = Clock::now();
     write_stores(folder, count);
     const double written = since(start);
-    fmt::print("published {} stores in {:.1f} s: {:.2f} ms each\n", count, written, written * 1e3 / static_cast<double>(count));
+    fmt::print("published {} stores in {:.1f} s: {:.2f} ms each\n", count, written,
+               written * 1e3 / static_cast<double>(count));
     std::fflush(stdout);
     forget_contents(folder / "cells");
     fmt::print("reduce, contents not in memory  {:.2f} s\n", reduce(folder, {}));

@@ -1,5 +1,5 @@
-// expunge submit, resubmit, status and cancel: a sweep on a Slurm cluster. Each call looks, acts and returns; nothing stays behind
-// but jobs in the queue and their record in the sweep's folder.
+// expunge submit, resubmit, status and cancel: a sweep on a Slurm cluster. Each call looks, acts and returns;
+// nothing stays behind but jobs in the queue and their record in the sweep's folder.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -25,7 +25,9 @@ struct Options {
 Options common(Args& args, const char* site_help) {
   Options o;
   o.site = args.option("--site", "SITE.toml", "", site_help);
-  o.out = args.option("--out", "DIR", "", "folder that holds the sweep's folder (default: the site's scratch folder, else results)");
+  o.out =
+      args.option("--out", "DIR", "",
+                  "folder that holds the sweep's folder (default: the site's scratch folder, else results)");
   o.overrides = args.repeated("--set", "SECTION.KEY=VALUE", "overrides a setting of the job file");
   return o;
 }
@@ -48,7 +50,8 @@ int send(Args& args, bool again) {
   args.finish();
   const auto site = site_of(o, true);
   const auto plan = sweep::load(o.job, o.overrides);
-  const cluster::SubmitRequest request{o.job, cluster::output_folder(o.out, site), o.overrides, again, dry_run, this_program()};
+  const cluster::SubmitRequest request{
+      o.job, cluster::output_folder(o.out, site), o.overrides, again, dry_run, this_program()};
   const auto report = cluster::submit(plan, site, cluster::Scheduler{}, request);
   fmt::print("{}", report.text);
   return kExitOk;
@@ -89,11 +92,13 @@ int status(Args& args) {
   while (true) {
     const auto state = look(reader, layout);
     if (live) fmt::print("\033[H\033[J");
-    fmt::print("{}", json ? cluster::state_json(plan, layout, state).dump(1) + "\n" : cluster::state_text(plan, layout, state));
+    fmt::print("{}", json ? cluster::state_json(plan, layout, state).dump(1) + "\n"
+                          : cluster::state_text(plan, layout, state));
     std::fflush(stdout);
     const bool settled = state.count(cluster::State::kQueued) + state.count(cluster::State::kRunning) == 0;
     if (!watch || settled) return kExitOk;
-    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<long>(interval * 1e3));
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<long>(interval * 1e3));
     while (std::chrono::steady_clock::now() < until) {
       if (requested_exit() != 0) return kExitInterrupted;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -107,14 +112,18 @@ int cancel(Args& args) {
   args.finish();
   const auto site = site_of(o, false);
   const auto plan = sweep::load(o.job, o.overrides);
-  const auto jobs = cluster::cancel(sweep::Layout{cluster::output_folder(o.out, site) / plan.name}, cluster::Scheduler{});
-  fmt::print("{}\n", jobs.empty() ? "nothing of this sweep is in the queue" : "cancelled: " + join(jobs, ", "));
+  const auto jobs =
+      cluster::cancel(sweep::Layout{cluster::output_folder(o.out, site) / plan.name}, cluster::Scheduler{});
+  fmt::print("{}\n",
+             jobs.empty() ? "nothing of this sweep is in the queue" : "cancelled: " + join(jobs, ", "));
   return kExitOk;
 }
 
 const RegisterCommand submit_entry{"submit", "hand the missing cells of a sweep to Slurm", submit};
-const RegisterCommand resubmit_entry{"resubmit", "hand what failed, timed out or is damaged to Slurm again", resubmit};
-const RegisterCommand status_entry{"status", "what of a sweep is done, running, failed (and why), missing", status};
+const RegisterCommand resubmit_entry{"resubmit", "hand what failed, timed out or is damaged to Slurm again",
+                                     resubmit};
+const RegisterCommand status_entry{"status", "what of a sweep is done, running, failed (and why), missing",
+                                   status};
 const RegisterCommand cancel_entry{"cancel", "stop this sweep's jobs, and no others", cancel};
 
 }  // namespace

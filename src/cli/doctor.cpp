@@ -191,9 +191,12 @@ void guarded(Report& report, const char* what, const char* change, Check&& check
 }
 
 int run(Args& args) {
-  const std::string site_file = args.option("--site", "SITE.toml", "", "look at this cluster, too: starts jobs of seconds on its nodes");
-  const std::string given = args.option("--out", "DIR", "", "folder where results will go (default: the site's scratch folder, else results)");
-  const double patience = args.number("--wait", "SECONDS", 120, "with --site: how long a job may wait for a node");
+  const std::string site_file = args.option("--site", "SITE.toml", "",
+                                            "look at this cluster, too: starts jobs of seconds on its nodes");
+  const std::string given = args.option(
+      "--out", "DIR", "", "folder where results will go (default: the site's scratch folder, else results)");
+  const double patience =
+      args.number("--wait", "SECONDS", 120, "with --site: how long a job may wait for a node");
   const bool probe = args.flag("--probe", "print what the ranks see of their nodes, as JSON");
   args.finish();
   const auto site = site_file.empty() ? cluster::Site{} : cluster::read_site(site_file);

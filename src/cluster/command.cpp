@@ -36,7 +36,8 @@ struct Pipe {
   }
 };
 
-[[noreturn]] void become(const std::vector<std::string>& words, const std::vector<std::string>& environment, int out, int err) {
+[[noreturn]] void become(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+                         int out, int err) {
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
@@ -55,14 +56,18 @@ bool drain(int out, int err, std::chrono::steady_clock::time_point deadline, Com
   std::string* texts[2] = {&result.out, &result.err};
   char buffer[1 << 16];
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now())
+            .count();
     if (left <= 0) return false;
     if (::poll(ends, 2, static_cast<int>(std::min<long long>(left, 1000))) < 0 && errno != EINTR) return true;
     for (int i = 0; i < 2; ++i) {
       if (ends[i].fd < 0 || ends[i].revents == 0) continue;
       const ssize_t n = ::read(ends[i].fd, buffer, sizeof buffer);
-      if (n > 0) texts[i]->append(buffer, static_cast<std::size_t>(n));
-      else if (n == 0 || errno != EINTR) ends[i].fd = -1;
+      if (n > 0)
+        texts[i]->append(buffer, static_cast<std::size_t>(n));
+      else if (n == 0 || errno != EINTR)
+        ends[i].fd = -1;
     }
   }
   return true;
@@ -80,7 +85,8 @@ std::string CommandResult::message() const {
   return lines.empty() ? fmt::format("exit code {}", exit_code) : join(lines, " | ");
 }
 
-CommandResult run_command(const std::vector<std::string>& words, double seconds, const std::vector<std::string>& environment) {
+CommandResult run_command(const std::vector<std::string>& words, double seconds,
+                          const std::vector<std::string>& environment) {
   Pipe out, err;
   const pid_t child = ::fork();
   if (child < 0) throw InternalError(fmt::format("fork: {}", std::strerror(errno)));
@@ -88,7 +94,8 @@ CommandResult run_command(const std::vector<std::string>& words, double seconds,
   out.close_writer();
   err.close_writer();
   CommandResult result;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<long>(seconds * 1e3));
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<long>(seconds * 1e3));
   result.timed_out = !drain(out.read, err.read, deadline, result);
   if (result.timed_out) ::kill(child, SIGKILL);
   int status = 0;
@@ -100,7 +107,9 @@ CommandResult run_command(const std::vector<std::string>& words, double seconds,
 }
 
 std::string shell_quoted(const std::string& word) {
-  if (!word.empty() && word.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:=,+%@") == word.npos)
+  if (!word.empty() &&
+      word.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:=,+%@") ==
+          word.npos)
     return word;
   std::string out = "'";
   for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);

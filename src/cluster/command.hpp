@@ -15,8 +15,9 @@ struct CommandResult {
   std::string message() const;  // what it complained about, in one line
 };
 
-// `words[0]` is looked for on PATH. Standard input is empty. `environment`: "NAME=VALUE" beside this process's own. A program that takes
-// longer than `seconds` is killed. InternalError when no process can be made.
+// `words[0]` is looked for on PATH. Standard input is empty. `environment`: "NAME=VALUE" beside this
+// process's own. A program that takes longer than `seconds` is killed. InternalError when no process can be
+// made.
 CommandResult run_command(const std::vector<std::string>& words, double seconds = 60,
                           const std::vector<std::string>& environment = {});
 

@@ -45,8 +45,9 @@ double flops_of(const sweep::Cell& cell) {
 }  // namespace
 
 std::int64_t group_ranks(const sweep::Plan& plan, const Site& site) {
-  const std::int64_t wish =
-      site.ranks_per_cell > 0 ? site.ranks_per_cell : sweep::default_ranks_per_cell(plan, static_cast<int>(site.ranks));
+  const std::int64_t wish = site.ranks_per_cell > 0
+                                ? site.ranks_per_cell
+                                : sweep::default_ranks_per_cell(plan, static_cast<int>(site.ranks));
   return std::clamp<std::int64_t>(wish, 1, site.ranks);
 }
 
@@ -61,10 +62,12 @@ double cell_seconds(const sweep::Plan& plan, std::size_t cell, const Site& site)
 }
 
 double original_seconds(const sweep::Plan& plan, std::size_t original, const Site& site) {
-  return site.cell_seconds + plan.originals[original].flops / (site.gflops * 1e9 * static_cast<double>(site.ranks));
+  return site.cell_seconds +
+         plan.originals[original].flops / (site.gflops * 1e9 * static_cast<double>(site.ranks));
 }
 
-Packing pack_cells(const sweep::Plan& plan, std::vector<std::size_t> cells, const Site& site, std::size_t most_tasks) {
+Packing pack_cells(const sweep::Plan& plan, std::vector<std::size_t> cells, const Site& site,
+                   std::size_t most_tasks) {
   std::stable_sort(cells.begin(), cells.end(),
                    [&](auto a, auto b) { return plan.cells[a].original < plan.cells[b].original; });
   const double usable = kUsable * static_cast<double>(site.time_limit - site.signal_before_end);

@@ -20,7 +20,8 @@ constexpr std::size_t kIdsACall = 500;  // on one command line
 CommandResult ask(const std::vector<std::string>& words, double seconds = kPatience) {
   auto result = run_command(words, seconds, {"SLURM_BITSTR_LEN=0"});  // whole index lists, however long
   if (!result.found)
-    throw SchedulerError(fmt::format("{} is not on PATH: run this on a login node of the cluster, or load its modules", words[0]));
+    throw SchedulerError(fmt::format(
+        "{} is not on PATH: run this on a login node of the cluster, or load its modules", words[0]));
   return result;
 }
 
@@ -46,14 +47,16 @@ std::string field(const std::string& line, const std::string& key) {
 }
 
 void add_accounting(const std::vector<std::string>& jobs, std::map<Element, JobEnd>& out) {
-  const auto result = run_command({"sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode", "-j", join(jobs, ",")}, kShortPatience);
+  const auto result = run_command(
+      {"sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode", "-j", join(jobs, ",")}, kShortPatience);
   if (!result.ok()) return;
   for (const auto& line : split(result.out, '\n')) {
     const auto fields = split(line, '|');
     if (fields.size() < 3 || fields[0].find('[') != std::string::npos) continue;
     const auto underscore = fields[0].find('_');
     Element element{fields[0].substr(0, underscore), -1};
-    if (underscore != std::string::npos) element.second = std::strtoll(fields[0].c_str() + underscore + 1, nullptr, 10);
+    if (underscore != std::string::npos)
+      element.second = std::strtoll(fields[0].c_str() + underscore + 1, nullptr, 10);
     out.try_emplace(element, JobEnd{fields[1].substr(0, fields[1].find(' ')), "exit " + fields[2]});
   }
 }
@@ -66,8 +69,10 @@ std::vector<std::int64_t> parse_indices(const std::string& text) {
     const auto colon = part.find(':'), dash = part.find('-');
     const std::int64_t first = number_of(std::string_view(part).substr(0, dash), text);
     std::int64_t last = first, step = 1;
-    if (dash != std::string::npos) last = number_of(std::string_view(part).substr(dash + 1, colon - dash - 1), text);
-    if (colon != std::string::npos) step = std::max<std::int64_t>(1, number_of(std::string_view(part).substr(colon + 1), text));
+    if (dash != std::string::npos)
+      last = number_of(std::string_view(part).substr(dash + 1, colon - dash - 1), text);
+    if (colon != std::string::npos)
+      step = std::max<std::int64_t>(1, number_of(std::string_view(part).substr(colon + 1), text));
     for (std::int64_t i = first; i <= last; i += step) out.push_back(i);
   }
   return out;
@@ -78,7 +83,8 @@ std::vector<QueueEntry> parse_queue(const std::string& text) {
   for (const auto& line : split(text, '\n')) {
     if (line.empty()) continue;
     const auto fields = split(line, '|');
-    if (fields.size() < 4) throw SchedulerError(fmt::format("cannot make sense of squeue's line \"{}\"", line));
+    if (fields.size() < 4)
+      throw SchedulerError(fmt::format("cannot make sense of squeue's line \"{}\"", line));
     QueueEntry entry{fields[0], -1, fields[1], fields[2], fields[3]};
     const auto underscore = entry.job.find('_');
     if (underscore == std::string::npos) {
@@ -99,7 +105,8 @@ std::vector<QueueEntry> parse_queue(const std::string& text) {
 std::map<Element, JobEnd> parse_jobs(const std::string& text) {
   std::map<Element, JobEnd> out;
   for (const auto& line : split(text, '\n')) {
-    const std::string array = field(line, "ArrayJobId"), indices = field(line, "ArrayTaskId"), state = field(line, "JobState");
+    const std::string array = field(line, "ArrayJobId"), indices = field(line, "ArrayTaskId"),
+                      state = field(line, "JobState");
     if (state.empty()) continue;
     const std::string job = array.empty() ? field(line, "JobId") : array;
     const JobEnd end{state, fmt::format("{}, exit {}", field(line, "Reason"), field(line, "ExitCode"))};
@@ -115,12 +122,14 @@ std::map<Element, JobEnd> parse_jobs(const std::string& text) {
   return out;
 }
 
-std::string Scheduler::submit(const std::vector<std::string>& options, const std::filesystem::path& script) const {
+std::string Scheduler::submit(const std::vector<std::string>& options,
+                              const std::filesystem::path& script) const {
   std::vector<std::string> words{"sbatch", "--parsable"};
   words.insert(words.end(), options.begin(), options.end());
   words.push_back(script.string());
   const auto result = ask(words);
-  if (!result.ok()) throw SchedulerError(fmt::format("sbatch refused {}: {}", script.string(), result.message()));
+  if (!result.ok())
+    throw SchedulerError(fmt::format("sbatch refused {}: {}", script.string(), result.message()));
   // `12` or `12;cluster`; sites print greetings before it.
   const auto lines = split(result.out, '\n');
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
@@ -167,7 +176,8 @@ std::int64_t Scheduler::max_array_size() const {
   for (const auto& line : split(result.out, '\n')) {
     const auto at = line.find("MaxArraySize");
     const auto equals = line.find('=');
-    if (at != std::string::npos && equals != std::string::npos) return std::strtoll(line.c_str() + equals + 1, nullptr, 10);
+    if (at != std::string::npos && equals != std::string::npos)
+      return std::strtoll(line.c_str() + equals + 1, nullptr, 10);
   }
   return 0;
 }

@@ -1,4 +1,5 @@
-// Slurm as this program uses it: sbatch, squeue, scontrol, scancel, and sacct where it answers. Nothing is remembered between calls.
+// Slurm as this program uses it: sbatch, squeue, scontrol, scancel, and sacct where it answers. Nothing is
+// remembered between calls.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ struct JobEnd {
 
 using Element = std::pair<std::string, std::int64_t>;  // job, index
 
-// The entries of `squeue` lines `JOB|STATE|REASON|COMMENT`, JOB as in 12, 12_3 or 12_[0-4,7%2]. SchedulerError for others.
+// The entries of `squeue` lines `JOB|STATE|REASON|COMMENT`, JOB as in 12, 12_3 or 12_[0-4,7%2].
+// SchedulerError for others.
 std::vector<QueueEntry> parse_queue(const std::string& text);
 // `0-4,7,9-13:2`, in order. SchedulerError otherwise.
 std::vector<std::int64_t> parse_indices(const std::string& text);

@@ -17,8 +17,9 @@ struct ScriptContext {
   std::filesystem::path out, working_folder, program;  // absolute
 };
 
-// The script: directives, environment and command in place of the template's @WORDS@. DataError 66 when the template cannot be
-// read, ConfigError when it lacks @DIRECTIVES@ or @COMMAND@, or holds a word that is not known.
+// The script: directives, environment and command in place of the template's @WORDS@. DataError 66 when the
+// template cannot be read, ConfigError when it lacks @DIRECTIVES@ or @COMMAND@, or holds a word that is not
+// known.
 std::string render_script(const ScriptContext& context, const Submission& submission, const Chunk& chunk);
 
 // Where the template is: the site's own, else the shipped one.

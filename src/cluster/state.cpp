@@ -42,12 +42,19 @@ std::optional<nlohmann::json> read_json(const fs::path& path) {
 // What an exit code of a task means where no failure record says more.
 std::string exit_text(int code) {
   switch (code) {
-    case kExitRequeue: return "checkpointed at its time limit, and was not put back into the queue";
-    case kExitTooManyRestarts: return "restarted too often without finishing";
-    case kExitComm: return "a rank was killed, or communication failed";
-    case kExitStuck: return "no progress within the stall limit";
-    case kExitMissing: return "an input was missing";
-    default: return code > kKilled ? fmt::format("killed by signal {}", code - kKilled) : fmt::format("ended with exit code {}", code);
+    case kExitRequeue:
+      return "checkpointed at its time limit, and was not put back into the queue";
+    case kExitTooManyRestarts:
+      return "restarted too often without finishing";
+    case kExitComm:
+      return "a rank was killed, or communication failed";
+    case kExitStuck:
+      return "no progress within the stall limit";
+    case kExitMissing:
+      return "an input was missing";
+    default:
+      return code > kKilled ? fmt::format("killed by signal {}", code - kKilled)
+                            : fmt::format("ended with exit code {}", code);
   }
 }
 
@@ -55,13 +62,20 @@ std::string exit_text(int code) {
 
 const char* state_name(State state) {
   switch (state) {
-    case State::kDone: return "done";
-    case State::kRunning: return "running";
-    case State::kQueued: return "queued";
-    case State::kFailed: return "failed";
-    case State::kTimedOut: return "timed_out";
-    case State::kCorrupt: return "corrupt";
-    case State::kMissing: return "missing";
+    case State::kDone:
+      return "done";
+    case State::kRunning:
+      return "running";
+    case State::kQueued:
+      return "queued";
+    case State::kFailed:
+      return "failed";
+    case State::kTimedOut:
+      return "timed_out";
+    case State::kCorrupt:
+      return "corrupt";
+    case State::kMissing:
+      return "missing";
   }
   return "?";
 }
@@ -105,7 +119,8 @@ void StateReader::from_records(const std::string& id, NodeState& node) const {
 std::optional<std::string> StateReader::claimed_by(const std::string& id) const {
   const auto path = layout_.claim(id);
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0 || std::difftime(std::time(nullptr), info.st_mtime) > kClaimSeconds) return std::nullopt;
+  if (::stat(path.c_str(), &info) != 0 || std::difftime(std::time(nullptr), info.st_mtime) > kClaimSeconds)
+    return std::nullopt;
   const auto claim = read_json(path);
   if (!claim || !claim->contains("host")) return std::nullopt;
   return fmt::format("{}, process {}", claim->value("host", "?"), claim->value("pid", 0L));
@@ -129,14 +144,17 @@ void StateReader::find_places(const std::vector<Submission>& submissions) {
         }
 }
 
-void StateReader::from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue, SweepState& out) {
+void StateReader::from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue,
+                             SweepState& out) {
   std::map<Element, const QueueEntry*> entries;
   std::map<std::string, std::vector<const QueueEntry*>> by_job;
   for (const auto& entry : queue) {
     entries[{entry.job, entry.index}] = &entry;
     by_job[entry.job].push_back(&entry);
   }
-  const auto is_pending = [](const QueueEntry& e) { return e.state == "PENDING" || e.state == "REQUEUED" || e.state == "REQUEUE_HOLD"; };
+  const auto is_pending = [](const QueueEntry& e) {
+    return e.state == "PENDING" || e.state == "REQUEUED" || e.state == "REQUEUE_HOLD";
+  };
   const auto settle = [&](const Place& place, const std::string& id, NodeState& node) {
     if (!place.chunk || place.chunk->job.empty() || node.state == State::kDone) return;
     node.job = element_name(*place.chunk, place.task);
@@ -149,8 +167,10 @@ void StateReader::from_queue(const std::vector<Submission>& submissions, const s
     node.state = owner ? State::kRunning : State::kQueued;
     node.reason = owner ? *owner : waits ? found->second->reason : "its task is running";
   };
-  for (std::size_t i = 0; i < plan_.originals.size(); ++i) settle(original_places_[i], plan_.originals[i].id, out.originals[i]);
-  for (std::size_t i = 0; i < plan_.cells.size(); ++i) settle(cell_places_[i], plan_.cells[i].id, out.cells[i]);
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    settle(original_places_[i], plan_.originals[i].id, out.originals[i]);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i)
+    settle(cell_places_[i], plan_.cells[i].id, out.cells[i]);
   for (const auto& submission : submissions)
     for (const auto& chunk : submission.chunks) {
       const auto found = by_job.find(chunk.job);
@@ -165,7 +185,8 @@ void StateReader::from_queue(const std::vector<Submission>& submissions, const s
     }
 }
 
-void StateReader::explain_node(const std::string& id, const Place& place, const std::map<Element, JobEnd>& ends, NodeState& node) const {
+void StateReader::explain_node(const std::string& id, const Place& place,
+                               const std::map<Element, JobEnd>& ends, NodeState& node) const {
   if (node.state != State::kMissing && node.state != State::kFailed) return;
   if (!place.chunk || place.chunk->job.empty()) return;
   node.job = element_name(*place.chunk, place.task);
@@ -184,7 +205,8 @@ void StateReader::explain_node(const std::string& id, const Place& place, const 
     const int code = record->value("exit", 0);
     const double seconds = record->value("seconds", 0.0);
     if (code == 0) return;
-    const bool at_limit = code > kKilled && seconds >= static_cast<double>(place.submission->time_limit) - kNearLimit;
+    const bool at_limit =
+        code > kKilled && seconds >= static_cast<double>(place.submission->time_limit) - kNearLimit;
     node.state = code == kExitRequeue || at_limit ? State::kTimedOut : State::kFailed;
     std::string reason = at_limit ? "reached its time limit" : exit_text(code);
     std::error_code ignored;
@@ -201,7 +223,8 @@ void StateReader::explain_node(const std::string& id, const Place& place, const 
   }
   if (const auto claim = read_json(layout_.claim(id))) {
     node.state = State::kFailed;
-    node.reason = fmt::format("{} (process {}) ended in the middle of it", claim->value("host", "?"), claim->value("pid", 0L));
+    node.reason = fmt::format("{} (process {}) ended in the middle of it", claim->value("host", "?"),
+                              claim->value("pid", 0L));
     return;
   }
   node.reason = fmt::format("job {} left the queue without a word", node.job);
@@ -211,8 +234,8 @@ void StateReader::explain(SweepState& out, const Scheduler* scheduler) const {
   std::set<std::string> jobs;
   const auto ask_about = [&](const std::vector<NodeState>& nodes, const std::vector<Place>& places) {
     for (std::size_t i = 0; i < nodes.size(); ++i)
-      if ((nodes[i].state == State::kMissing || nodes[i].state == State::kFailed) && places[i].chunk && !places[i].chunk->job.empty() &&
-          places[i].chunk->state == ChunkState::kSubmitted)
+      if ((nodes[i].state == State::kMissing || nodes[i].state == State::kFailed) && places[i].chunk &&
+          !places[i].chunk->job.empty() && places[i].chunk->state == ChunkState::kSubmitted)
         jobs.insert(places[i].chunk->job);
   };
   ask_about(out.originals, original_places_);
@@ -225,7 +248,8 @@ void StateReader::explain(SweepState& out, const Scheduler* scheduler) const {
     explain_node(plan_.cells[i].id, cell_places_[i], ends, out.cells[i]);
     if (out.cells[i].state != State::kMissing || !out.cells[i].reason.empty()) continue;
     // Runs without a scheduler leave claims, too.
-    if (const auto owner = claimed_by(plan_.cells[i].id)) out.cells[i].state = State::kRunning, out.cells[i].reason = *owner;
+    if (const auto owner = claimed_by(plan_.cells[i].id))
+      out.cells[i].state = State::kRunning, out.cells[i].reason = *owner;
   }
 }
 
@@ -244,15 +268,19 @@ void StateReader::list_damage(SweepState& out) const {
     try {
       store::verify_seal(entry.path());
     } catch (const Error& error) {
-      if (fs::exists(entry.path(), ignored)) out.notes.push_back("damaged checkpoint (the other generation is used): " + prefix_free(error.what()));
+      if (fs::exists(entry.path(), ignored))
+        out.notes.push_back("damaged checkpoint (the other generation is used): " +
+                            prefix_free(error.what()));
     }
   }
   for (const auto& entry : fs::directory_iterator(layout_.root / "conflicts", ignored))
-    out.notes.push_back(fmt::format("two runs of cell {} differ: {}", entry.path().stem().string(), prefix_free(entry.path().string())));
+    out.notes.push_back(fmt::format("two runs of cell {} differ: {}", entry.path().stem().string(),
+                                    prefix_free(entry.path().string())));
   std::sort(out.notes.begin(), out.notes.end());
 }
 
-// Remaining work at the pace of the finished cells, shared by what is at work now (or by all, when nothing is).
+// Remaining work at the pace of the finished cells, shared by what is at work now (or by all, when nothing
+// is).
 void StateReader::estimate(SweepState& out) const {
   double seconds = 0, work = 0, left = 0;
   std::size_t at_work = 0, waiting = 0;
@@ -260,14 +288,18 @@ void StateReader::estimate(SweepState& out) const {
     const auto& node = out.cells[i];
     if (node.state == State::kDone) seconds += node.seconds, work += work_of(plan_.cells[i]);
     if (node.state == State::kRunning) ++at_work;
-    if (node.state == State::kRunning || node.state == State::kQueued) left += work_of(plan_.cells[i]), ++waiting;
+    if (node.state == State::kRunning || node.state == State::kQueued)
+      left += work_of(plan_.cells[i]), ++waiting;
   }
-  if (waiting == 0) out.seconds_left = 0;
-  else if (work > 0) out.seconds_left = left * seconds / work / static_cast<double>(std::max<std::size_t>(1, at_work));
+  if (waiting == 0)
+    out.seconds_left = 0;
+  else if (work > 0)
+    out.seconds_left = left * seconds / work / static_cast<double>(std::max<std::size_t>(1, at_work));
 }
 
-SweepState StateReader::read(const std::vector<Submission>& submissions, const std::optional<std::vector<QueueEntry>>& queue,
-                             const std::string& no_queue, const Scheduler* scheduler) {
+SweepState StateReader::read(const std::vector<Submission>& submissions,
+                             const std::optional<std::vector<QueueEntry>>& queue, const std::string& no_queue,
+                             const Scheduler* scheduler) {
   SweepState out;
   out.originals.resize(plan_.originals.size());
   out.cells.resize(plan_.cells.size());
@@ -275,10 +307,13 @@ SweepState StateReader::read(const std::vector<Submission>& submissions, const s
     if (!from_store(layout_.original_store(plan_.originals[i].id), out.originals[i]))
       from_records(plan_.originals[i].id, out.originals[i]);
   for (std::size_t i = 0; i < plan_.cells.size(); ++i)
-    if (!from_store(layout_.cell_store(plan_.cells[i].id), out.cells[i])) from_records(plan_.cells[i].id, out.cells[i]);
+    if (!from_store(layout_.cell_store(plan_.cells[i].id), out.cells[i]))
+      from_records(plan_.cells[i].id, out.cells[i]);
   find_places(submissions);
-  if (queue) from_queue(submissions, *queue, out);
-  else if (!no_queue.empty()) out.notes.push_back("the queue is not known: " + no_queue);
+  if (queue)
+    from_queue(submissions, *queue, out);
+  else if (!no_queue.empty())
+    out.notes.push_back("the queue is not known: " + no_queue);
   explain(out, queue ? scheduler : nullptr);
   list_damage(out);
   for (const auto& submission : submissions)

@@ -1,4 +1,5 @@
-// Where a sweep stands: from its stores, failure records, claims and submissions, and from the scheduler where it answers.
+// Where a sweep stands: from its stores, failure records, claims and submissions, and from the scheduler
+// where it answers.
 #pragma once
 
 #include <map>
@@ -15,7 +16,8 @@ namespace expunge::cluster {
 
 // In the order of judgement: a good store decides, then what is at work, then what the last run left behind.
 enum class State { kDone, kRunning, kQueued, kFailed, kTimedOut, kCorrupt, kMissing };
-const char* state_name(State state);  // "done", "running", "queued", "failed", "timed_out", "corrupt", "missing"
+const char* state_name(
+    State state);  // "done", "running", "queued", "failed", "timed_out", "corrupt", "missing"
 
 struct NodeState {
   State state = State::kMissing;
@@ -34,9 +36,10 @@ struct QueuedJob {
 struct SweepState {
   std::vector<NodeState> originals, cells;  // in the plan's order
   std::vector<QueuedJob> jobs;
-  std::vector<std::string> notes;  // damaged files, conflicts, a changed job file, a scheduler that does not answer
-  std::vector<std::string> changed;  // numbers of submissions that were made from another set of cells
-  double seconds_left = -1;        // estimated; negative: nothing to go by
+  std::vector<std::string>
+      notes;  // damaged files, conflicts, a changed job file, a scheduler that does not answer
+  std::vector<std::string> changed;      // numbers of submissions that were made from another set of cells
+  double seconds_left = -1;              // estimated; negative: nothing to go by
   std::size_t count(State state) const;  // of cells
 };
 
@@ -46,8 +49,9 @@ class StateReader {
   StateReader(const sweep::Plan& plan, const sweep::Layout& layout) : plan_(plan), layout_(layout) {}
 
   // `queue`: empty optional when the scheduler is not to be asked, or did not answer (`no_queue` says why).
-  SweepState read(const std::vector<Submission>& submissions, const std::optional<std::vector<QueueEntry>>& queue,
-                  const std::string& no_queue, const Scheduler* scheduler);
+  SweepState read(const std::vector<Submission>& submissions,
+                  const std::optional<std::vector<QueueEntry>>& queue, const std::string& no_queue,
+                  const Scheduler* scheduler);
 
  private:
   struct Seen {
@@ -64,9 +68,11 @@ class StateReader {
   bool from_store(const std::filesystem::path& path, NodeState& node);
   void from_records(const std::string& id, NodeState& node) const;
   void find_places(const std::vector<Submission>& submissions);
-  void from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue, SweepState& out);
+  void from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue,
+                  SweepState& out);
   void explain(SweepState& out, const Scheduler* scheduler) const;
-  void explain_node(const std::string& id, const Place& place, const std::map<Element, JobEnd>& ends, NodeState& node) const;
+  void explain_node(const std::string& id, const Place& place, const std::map<Element, JobEnd>& ends,
+                    NodeState& node) const;
   void list_damage(SweepState& out) const;
   void estimate(SweepState& out) const;
   std::optional<std::string> claimed_by(const std::string& id) const;

@@ -10,7 +10,7 @@ namespace expunge::cluster {
 namespace {
 
 constexpr std::size_t kMostLines = 20;
-constexpr State kAll[] = {State::kDone,   State::kRunning,  State::kQueued, State::kFailed,
+constexpr State kAll[] = {State::kDone,     State::kRunning, State::kQueued, State::kFailed,
                           State::kTimedOut, State::kCorrupt, State::kMissing};
 
 std::string counts_text(const std::vector<NodeState>& nodes) {
@@ -35,19 +35,23 @@ std::string counts_text(const std::vector<NodeState>& nodes) {
 }
 
 // One line a reason, with the first cells that have it.
-void add_reasons(const std::vector<NodeState>& nodes, const std::function<std::string(std::size_t)>& id_of, State state, std::string& out) {
+void add_reasons(const std::vector<NodeState>& nodes, const std::function<std::string(std::size_t)>& id_of,
+                 State state, std::string& out) {
   std::map<std::string, std::vector<std::string>> by_reason;
   for (std::size_t i = 0; i < nodes.size(); ++i)
     if (nodes[i].state == state) by_reason[nodes[i].reason].push_back(id_of(i));
   std::size_t lines = 0;
   for (const auto& [reason, ids] : by_reason) {
     if (++lines > kMostLines) {
-      out += fmt::format("{:<10} {} more reasons: --json\n", state_name(state), by_reason.size() - kMostLines);
+      out +=
+          fmt::format("{:<10} {} more reasons: --json\n", state_name(state), by_reason.size() - kMostLines);
       return;
     }
     constexpr std::size_t kMostIds = 3;
-    const std::vector<std::string> first(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), kMostIds)));
-    out += fmt::format("{:<10} {}: {}{}\n", state_name(state), reason.empty() ? "no reason known" : reason, join(first, ", "),
+    const std::vector<std::string> first(
+        ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), kMostIds)));
+    out += fmt::format("{:<10} {}: {}{}\n", state_name(state), reason.empty() ? "no reason known" : reason,
+                       join(first, ", "),
                        ids.size() > kMostIds ? fmt::format(" and {} more", ids.size() - kMostIds) : "");
   }
 }
@@ -65,14 +69,20 @@ std::string state_text(const sweep::Plan& plan, const sweep::Layout& layout, con
     add_reasons(state.cells, cell_id, s, out);
   }
   for (const auto& job : state.jobs)
-    out += fmt::format("job        {} {}.{}: {} running, {} pending{}\n", job.job, job.submission, job.chunk, job.running, job.pending,
+    out += fmt::format("job        {} {}.{}: {} running, {} pending{}\n", job.job, job.submission, job.chunk,
+                       job.running, job.pending,
                        job.pending > 0 && job.reason != "None" ? fmt::format(" ({})", job.reason) : "");
-  for (std::size_t i = 0; i < std::min(kMostLines, state.notes.size()); ++i) out += fmt::format("note       {}\n", state.notes[i]);
-  if (state.notes.size() > kMostLines) out += fmt::format("note       {} more: --json\n", state.notes.size() - kMostLines);
+  for (std::size_t i = 0; i < std::min(kMostLines, state.notes.size()); ++i)
+    out += fmt::format("note       {}\n", state.notes[i]);
+  if (state.notes.size() > kMostLines)
+    out += fmt::format("note       {} more: --json\n", state.notes.size() - kMostLines);
   if (!state.changed.empty())
-    out += fmt::format("note       the job file was changed since submission {}: its cells have other ids, results are not mixed\n",
-                       join(state.changed, ", "));
-  const std::size_t again = state.count(State::kFailed) + state.count(State::kTimedOut) + state.count(State::kCorrupt);
+    out += fmt::format(
+        "note       the job file was changed since submission {}: its cells have other ids, results are not "
+        "mixed\n",
+        join(state.changed, ", "));
+  const std::size_t again =
+      state.count(State::kFailed) + state.count(State::kTimedOut) + state.count(State::kCorrupt);
   if (state.seconds_left > 0) out += fmt::format("left       about {}\n", human_seconds(state.seconds_left));
   if (state.count(State::kDone) == plan.cells.size())
     out += fmt::format("complete   expunge reduce {}\n", layout.root.string());

@@ -20,7 +20,8 @@ namespace {
 
 constexpr int kSchema = 1;
 constexpr int kMostSubmissions = 9999;
-constexpr ChunkState kStates[] = {ChunkState::kPlanned, ChunkState::kSubmitting, ChunkState::kSubmitted, ChunkState::kCancelled};
+constexpr ChunkState kStates[] = {ChunkState::kPlanned, ChunkState::kSubmitting, ChunkState::kSubmitted,
+                                  ChunkState::kCancelled};
 
 ChunkState state_of(const std::string& name) {
   for (const auto state : kStates)
@@ -42,7 +43,8 @@ Submission read_one(const fs::path& folder) {
   try {
     const auto json = nlohmann::json::parse(read_file(path));
     if (json.at("schema") != kSchema)
-      throw DataError::corrupt(fmt::format("has schema {}, this program reads schema {}", json.at("schema").dump(), kSchema));
+      throw DataError::corrupt(
+          fmt::format("has schema {}, this program reads schema {}", json.at("schema").dump(), kSchema));
     json.at("created_utc").get_to(out.created_utc);
     json.at("plan_sha256").get_to(out.plan_sha256);
     json.at("job_file").get_to(out.job_file);
@@ -53,7 +55,8 @@ Submission read_one(const fs::path& folder) {
       Chunk chunk{c.at("name"), c.at("stage"), {}, state_of(c.at("state")), c.at("job"), c.at("dependency")};
       if (chunk.stage != "reduce") chunk.tasks = read_tasks(out.tasks_file(chunk));
       if (chunk.tasks.size() != c.at("tasks").get<std::size_t>())
-        throw DataError::corrupt(fmt::format("{} has {} tasks, its list {}", chunk.name, c.at("tasks").dump(), chunk.tasks.size()));
+        throw DataError::corrupt(fmt::format("{} has {} tasks, its list {}", chunk.name, c.at("tasks").dump(),
+                                             chunk.tasks.size()));
       out.chunks.push_back(std::move(chunk));
     }
   } catch (const nlohmann::json::exception& error) {
@@ -68,10 +71,14 @@ Submission read_one(const fs::path& folder) {
 
 const char* chunk_state_name(ChunkState state) {
   switch (state) {
-    case ChunkState::kPlanned: return "planned";
-    case ChunkState::kSubmitting: return "submitting";
-    case ChunkState::kSubmitted: return "submitted";
-    case ChunkState::kCancelled: return "cancelled";
+    case ChunkState::kPlanned:
+      return "planned";
+    case ChunkState::kSubmitting:
+      return "submitting";
+    case ChunkState::kSubmitted:
+      return "submitted";
+    case ChunkState::kCancelled:
+      return "cancelled";
   }
   return "?";
 }
@@ -92,9 +99,11 @@ void create_folder(const sweep::Layout& layout, Submission& submission) {
       return;
     }
     if (errno != EEXIST)
-      throw DataError::cannot_write(fmt::format("{}: cannot create folder: {}", submission.folder.string(), std::strerror(errno)));
+      throw DataError::cannot_write(
+          fmt::format("{}: cannot create folder: {}", submission.folder.string(), std::strerror(errno)));
   }
-  throw DataError::cannot_write(fmt::format("{}: more than {} submissions", parent.string(), kMostSubmissions));
+  throw DataError::cannot_write(
+      fmt::format("{}: more than {} submissions", parent.string(), kMostSubmissions));
 }
 
 void write_tasks(const Submission& submission) {
@@ -123,8 +132,8 @@ void write_submission(const Submission& s) {
                                                                  {"set", s.overrides},
                                                                  {"time_limit", s.time_limit},
                                                                  {"chunks", chunks}}
-                                                              .dump(1) +
-                                                          "\n");
+                                                          .dump(1) +
+                                                      "\n");
 }
 
 std::vector<Submission> read_submissions(const sweep::Layout& layout) {
@@ -139,7 +148,8 @@ std::vector<Submission> read_submissions(const sweep::Layout& layout) {
 }
 
 std::string comment_of(const sweep::Layout& layout, const Submission& submission, const Chunk& chunk) {
-  const std::string where = sha256_hex(fs::weakly_canonical(fs::absolute(layout.root)).string()).substr(0, 12);
+  const std::string where =
+      sha256_hex(fs::weakly_canonical(fs::absolute(layout.root)).string()).substr(0, 12);
   return fmt::format("expunge:{}:{}:{}", where, submission.number(), chunk.name);
 }
 
@@ -147,10 +157,12 @@ SubmitLock::SubmitLock(const sweep::Layout& layout) {
   const fs::path path = submissions_folder(layout) / "lock";
   make_folder(path.parent_path());
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) throw DataError::cannot_write(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+  if (fd_ < 0)
+    throw DataError::cannot_write(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(fd_);
-    throw DataError::cannot_write(fmt::format("{}: another process is submitting for this sweep", path.string()));
+    throw DataError::cannot_write(
+        fmt::format("{}: another process is submitting for this sweep", path.string()));
   }
 }
 

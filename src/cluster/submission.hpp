@@ -1,5 +1,6 @@
-// What was handed to the scheduler, on disk: OUT/SWEEP/slurm/0001/{submission.json, job.toml, site.toml, NAME.sbatch, NAME.tasks,
-// ended/}. A chunk's state is written before and after each call of sbatch, so nothing is ever submitted without a record.
+// What was handed to the scheduler, on disk: OUT/SWEEP/slurm/0001/{submission.json, job.toml, site.toml,
+// NAME.sbatch, NAME.tasks, ended/}. A chunk's state is written before and after each call of sbatch, so
+// nothing is ever submitted without a record.
 #pragma once
 
 #include <filesystem>
@@ -39,7 +40,8 @@ struct Submission {
   std::filesystem::path ended_file(const Chunk& chunk, std::size_t task) const {
     return folder / "ended" / (chunk.name + "." + std::to_string(task) + ".json");
   }
-  std::filesystem::path reason_file(const Chunk& chunk, std::size_t task) const {  // one line, where it ended with an error
+  std::filesystem::path reason_file(const Chunk& chunk,
+                                    std::size_t task) const {  // one line, where it ended with an error
     return folder / "ended" / (chunk.name + "." + std::to_string(task) + ".reason");
   }
   std::filesystem::path cancel_mark() const { return folder / "cancelled"; }

@@ -17,17 +17,24 @@ constexpr std::int64_t kDefaultArraySize = 1001;  // of a slurm.conf that does n
 
 class Submitter {
  public:
-  Submitter(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler, const SubmitRequest& request)
+  Submitter(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler,
+            const SubmitRequest& request)
       : plan_(plan),
         site_(site),
         scheduler_(scheduler),
         request_(request),
         layout_{fs::absolute(request.out).lexically_normal() / plan.name},
-        context_{site, plan, layout_, layout_.root.parent_path(), fs::current_path(), site.program.empty() ? request.program : site.program} {}
+        context_{site,
+                 plan,
+                 layout_,
+                 layout_.root.parent_path(),
+                 fs::current_path(),
+                 site.program.empty() ? request.program : site.program} {}
 
   SubmitReport run() {
     if (request_.dry_run) return dry_run();
-    for (const char* part : {"logs", "cells", "originals", "failures", "checkpoints", "claims"}) make_folder(layout_.root / part);
+    for (const char* part : {"logs", "cells", "originals", "failures", "checkpoints", "claims"})
+      make_folder(layout_.root / part);
     const SubmitLock lock(layout_);
     submissions_ = read_submissions(layout_);
     queue_ = scheduler_.queue();
@@ -51,8 +58,8 @@ class Submitter {
     }
     plan_chunks(submission, site_.max_array_size > 0 ? site_.max_array_size : kDefaultArraySize);
     for (const auto& chunk : submission.chunks)
-      report_.text += fmt::format("--- {}: {}{}\n{}\n", submission.script(chunk).string(), size_text(chunk), dependency_text(chunk),
-                                  render_script(context_, submission, chunk));
+      report_.text += fmt::format("--- {}: {}{}\n{}\n", submission.script(chunk).string(), size_text(chunk),
+                                  dependency_text(chunk), render_script(context_, submission, chunk));
     return report_;
   }
 
@@ -62,13 +69,15 @@ class Submitter {
     for (const auto& submission : submissions_) {
       if (submission.plan_sha256 == plan_.sha256) continue;
       for (const auto& chunk : submission.chunks)
-        if (chunk.stage != "reduce" && in_queue(chunk)) alive.push_back(chunk.job), numbers.push_back(submission.number());
+        if (chunk.stage != "reduce" && in_queue(chunk))
+          alive.push_back(chunk.job), numbers.push_back(submission.number());
     }
     if (alive.empty()) return;
-    throw ConfigError(fmt::format(
-        "{}: changed since submission {} (its cells have other ids), whose jobs {} are still in the queue: wait for them, cancel them "
-        "(expunge cancel), or give the changed sweep another name",
-        plan_.file, numbers.back(), join(alive, ", ")));
+    throw ConfigError(
+        fmt::format("{}: changed since submission {} (its cells have other ids), whose jobs {} are still in "
+                    "the queue: wait for them, cancel them "
+                    "(expunge cancel), or give the changed sweep another name",
+                    plan_.file, numbers.back(), join(alive, ", ")));
   }
 
   bool in_queue(const Chunk& chunk) const {
@@ -76,20 +85,23 @@ class Submitter {
            std::any_of(queue_.begin(), queue_.end(), [&](const QueueEntry& e) { return e.job == chunk.job; });
   }
 
-  // A submission that was cut short: chunks that sbatch took without our knowledge are found by their comment, the others are sent.
+  // A submission that was cut short: chunks that sbatch took without our knowledge are found by their
+  // comment, the others are sent.
   void go_on(Submission& submission) {
     if (submission.plan_sha256 != plan_.sha256) {
       for (auto& chunk : submission.chunks)
         if (chunk.state != ChunkState::kSubmitted) chunk.state = ChunkState::kCancelled;
       write_submission(submission);
-      say(fmt::format("submission {} was of another version of the job file: what it had not sent is dropped", submission.number()));
+      say(fmt::format("submission {} was of another version of the job file: what it had not sent is dropped",
+                      submission.number()));
       return;
     }
     say(fmt::format("going on with submission {}", submission.number()));
     for (auto& chunk : submission.chunks) {
       if (chunk.state != ChunkState::kSubmitting) continue;
       const std::string comment = comment_of(layout_, submission, chunk);
-      const auto found = std::find_if(queue_.begin(), queue_.end(), [&](const QueueEntry& e) { return e.comment == comment; });
+      const auto found = std::find_if(queue_.begin(), queue_.end(),
+                                      [&](const QueueEntry& e) { return e.comment == comment; });
       chunk.state = found == queue_.end() ? ChunkState::kPlanned : ChunkState::kSubmitted;
       if (found != queue_.end()) chunk.job = found->job;
     }
@@ -118,7 +130,8 @@ class Submitter {
     write_file_atomic(submission.folder / "job.toml", plan_.text);
     write_file_atomic(submission.folder / "site.toml", site_.text);
     write_tasks(submission);
-    for (const auto& chunk : submission.chunks) write_file_atomic(submission.script(chunk), render_script(context_, submission, chunk));
+    for (const auto& chunk : submission.chunks)
+      write_file_atomic(submission.script(chunk), render_script(context_, submission, chunk));
     write_submission(submission);
     forget_failures(submission);
     submissions_.push_back(submission);
@@ -130,7 +143,9 @@ class Submitter {
     std::set<std::size_t> needed;
     for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
       const State s = state.cells[i].state;
-      const bool wanted = s == State::kMissing || (request_.again && (s == State::kFailed || s == State::kTimedOut || s == State::kCorrupt));
+      const bool wanted =
+          s == State::kMissing ||
+          (request_.again && (s == State::kFailed || s == State::kTimedOut || s == State::kCorrupt));
       if (!wanted) continue;
       cells_.push_back(i);
       const auto original = plan_.cells[i].original;
@@ -141,21 +156,25 @@ class Submitter {
   }
 
   void plan_chunks(Submission& submission, std::int64_t array_size) {
-    std::int64_t free = site_.max_submitted > 0 ? site_.max_submitted - static_cast<std::int64_t>(queue_.size())
-                                                : std::numeric_limits<std::int64_t>::max();
+    std::int64_t free = site_.max_submitted > 0
+                            ? site_.max_submitted - static_cast<std::int64_t>(queue_.size())
+                            : std::numeric_limits<std::int64_t>::max();
     const auto originals = static_cast<std::int64_t>(originals_.size());
     free -= originals + 1;  // and the reducer
     if (free < 1)
-      throw SchedulerError(fmt::format("the site allows {} array elements in the queue, {} are there: nothing was submitted; try again "
-                                       "when some of them have ended",
-                                       site_.max_submitted, queue_.size()));
+      throw SchedulerError(fmt::format(
+          "the site allows {} array elements in the queue, {} are there: nothing was submitted; try again "
+          "when some of them have ended",
+          site_.max_submitted, queue_.size()));
     std::vector<std::vector<std::string>> tasks;
     for (const auto original : originals_) {
-      const auto cell = std::find_if(cells_.begin(), cells_.end(), [&](auto c) { return plan_.cells[c].original == original; });
+      const auto cell = std::find_if(cells_.begin(), cells_.end(),
+                                     [&](auto c) { return plan_.cells[c].original == original; });
       tasks.push_back({plan_.cells[*cell].id});
     }
     add_chunks(submission, "originals", tasks, array_size);
-    const auto packing = pack_cells(plan_, cells_, site_, static_cast<std::size_t>(std::min<std::int64_t>(free, 1'000'000'000)));
+    const auto packing = pack_cells(plan_, cells_, site_,
+                                    static_cast<std::size_t>(std::min<std::int64_t>(free, 1'000'000'000)));
     tasks.clear();
     double seconds = 0;
     for (const auto& task : packing.tasks) {
@@ -166,23 +185,27 @@ class Submitter {
     add_chunks(submission, "cells", tasks, array_size);
     submission.chunks.push_back({"reduce", "reduce", {}, ChunkState::kPlanned, "", ""});
     report_.cells = cells_.size() - packing.left.size();
-    say(fmt::format("{} cells in {} tasks of up to about {}, {} originals", report_.cells, tasks.size(), human_seconds(seconds), originals_.size()));
+    say(fmt::format("{} cells in {} tasks of up to about {}, {} originals", report_.cells, tasks.size(),
+                    human_seconds(seconds), originals_.size()));
     if (!packing.left.empty())
-      say(fmt::format("{} cells do not fit into what the site allows at once (limits.max_submitted {}): submit again when these have ended",
+      say(
+          fmt::format("{} cells do not fit into what the site allows at once (limits.max_submitted {}): "
+                      "submit again when these have ended",
                       packing.left.size(), site_.max_submitted));
   }
 
-  static void add_chunks(Submission& submission, const std::string& stage, const std::vector<std::vector<std::string>>& tasks,
-                         std::int64_t array_size) {
+  static void add_chunks(Submission& submission, const std::string& stage,
+                         const std::vector<std::vector<std::string>>& tasks, std::int64_t array_size) {
     const auto most = static_cast<std::size_t>(array_size);
     for (std::size_t begin = 0, n = 0; begin < tasks.size(); begin += most, ++n)
-      submission.chunks.push_back({fmt::format("{}.{}", stage, n),
-                                   stage,
-                                   {tasks.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    tasks.begin() + static_cast<std::ptrdiff_t>(std::min(tasks.size(), begin + most))},
-                                   ChunkState::kPlanned,
-                                   "",
-                                   ""});
+      submission.chunks.push_back(
+          {fmt::format("{}.{}", stage, n),
+           stage,
+           {tasks.begin() + static_cast<std::ptrdiff_t>(begin),
+            tasks.begin() + static_cast<std::ptrdiff_t>(std::min(tasks.size(), begin + most))},
+           ChunkState::kPlanned,
+           "",
+           ""});
   }
 
   // Old reasons, and claims of jobs that are no longer there, would only mislead and delay the new tasks.
@@ -206,7 +229,8 @@ class Submitter {
     try {
       const auto element = nlohmann::json::parse(read_file(claim)).value("element", "");
       const std::string job = element.substr(0, element.find('_'));
-      return !job.empty() && std::none_of(queue_.begin(), queue_.end(), [&](const QueueEntry& e) { return e.job == job; });
+      return !job.empty() &&
+             std::none_of(queue_.begin(), queue_.end(), [&](const QueueEntry& e) { return e.job == job; });
     } catch (const std::exception&) {
       return false;
     }
@@ -217,8 +241,11 @@ class Submitter {
     std::vector<std::string> jobs;
     const auto add = [&](const Submission& s) {
       for (const auto& other : s.chunks) {
-        const bool before = chunk.stage == "reduce" ? other.stage != "reduce" : chunk.stage == "cells" && other.stage == "originals";
-        if (before && other.state == ChunkState::kSubmitted && (own_jobs_.count(other.job) || in_queue(other))) jobs.push_back(other.job);
+        const bool before = chunk.stage == "reduce" ? other.stage != "reduce"
+                                                    : chunk.stage == "cells" && other.stage == "originals";
+        if (before && other.state == ChunkState::kSubmitted &&
+            (own_jobs_.count(other.job) || in_queue(other)))
+          jobs.push_back(other.job);
       }
     };
     for (const auto& s : submissions_)
@@ -256,21 +283,28 @@ class Submitter {
     for (const auto& task : chunk.tasks) cells += task.size();
     return fmt::format("{} tasks, {} {}", chunk.tasks.size(), cells, chunk.stage);
   }
-  static std::string dependency_text(const Chunk& chunk) { return chunk.dependency.empty() ? "" : ", " + chunk.dependency; }
+  static std::string dependency_text(const Chunk& chunk) {
+    return chunk.dependency.empty() ? "" : ", " + chunk.dependency;
+  }
 
   static std::string sent_text(const Submission& submission) {
     std::vector<std::string> sent;
     for (const auto& chunk : submission.chunks)
-      if (chunk.state == ChunkState::kSubmitted) sent.push_back(fmt::format("{} (job {})", chunk.name, chunk.job));
+      if (chunk.state == ChunkState::kSubmitted)
+        sent.push_back(fmt::format("{} (job {})", chunk.name, chunk.job));
     return fmt::format("submission {} has {}; submit again to send the rest", submission.number(),
                        sent.empty() ? "sent nothing yet" : "sent " + join(sent, ", "));
   }
 
   std::string nothing_text(const SweepState& state) const {
-    const auto again = state.count(State::kFailed) + state.count(State::kTimedOut) + state.count(State::kCorrupt);
-    if (!request_.again && again > 0) return fmt::format("nothing is missing; {} cells failed, timed out or are damaged: expunge resubmit", again);
+    const auto again =
+        state.count(State::kFailed) + state.count(State::kTimedOut) + state.count(State::kCorrupt);
+    if (!request_.again && again > 0)
+      return fmt::format("nothing is missing; {} cells failed, timed out or are damaged: expunge resubmit",
+                         again);
     const auto waiting = state.count(State::kQueued) + state.count(State::kRunning);
-    return waiting > 0 ? fmt::format("nothing to submit: {} cells are in the queue", waiting) : "nothing to submit: every cell is done";
+    return waiting > 0 ? fmt::format("nothing to submit: {} cells are in the queue", waiting)
+                       : "nothing to submit: every cell is done";
   }
 
   void say(const std::string& line) { report_.text += line + "\n"; }
@@ -290,7 +324,8 @@ class Submitter {
 
 }  // namespace
 
-SubmitReport submit(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler, const SubmitRequest& request) {
+SubmitReport submit(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler,
+                    const SubmitRequest& request) {
   return Submitter(plan, site, scheduler, request).run();
 }
 

@@ -1,4 +1,5 @@
-// submit, resubmit and cancel: what of a sweep goes to the scheduler, in which order, recorded before and after each call.
+// submit, resubmit and cancel: what of a sweep goes to the scheduler, in which order, recorded before and
+// after each call.
 #pragma once
 
 #include <filesystem>
@@ -19,17 +20,20 @@ struct SubmitRequest {
 };
 
 struct SubmitReport {
-  std::string text;       // for people, what was done
+  std::string text;  // for people, what was done
   std::vector<std::string> jobs;
   std::size_t cells = 0;  // sent
 };
 
-// Originals, then cells behind them, then the reducer (`afterany` throughout). First finishes a submission that was cut short; then
-// sends what is neither done nor in the queue. SchedulerError when sbatch refuses: what was accepted before is on record, and the
-// next call goes on. ConfigError when jobs of another version of the job file are still in the queue.
-SubmitReport submit(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler, const SubmitRequest& request);
+// Originals, then cells behind them, then the reducer (`afterany` throughout). First finishes a submission
+// that was cut short; then sends what is neither done nor in the queue. SchedulerError when sbatch refuses:
+// what was accepted before is on record, and the next call goes on. ConfigError when jobs of another version
+// of the job file are still in the queue.
+SubmitReport submit(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler,
+                    const SubmitRequest& request);
 
-// Stops the jobs of this sweep that are in the queue, and keeps its tasks from going back there. Returns their ids.
+// Stops the jobs of this sweep that are in the queue, and keeps its tasks from going back there. Returns
+// their ids.
 std::vector<std::string> cancel(const sweep::Layout& layout, const Scheduler& scheduler);
 
 // Where results go: `--out` when given, else the site's scratch folder, else "results".

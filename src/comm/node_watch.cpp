@@ -97,7 +97,8 @@ NodeWatch::NodeWatch(const void* node_handle, const std::function<int(int)>& wor
   check_mpi(MPI_Comm_size(node, &size), "MPI_Comm_size");
   const Peer mine = self();
   std::vector<Peer> peers(static_cast<std::size_t>(size));
-  check_mpi(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, peers.data(), sizeof mine, MPI_BYTE, node), "MPI_Allgather");
+  check_mpi(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, peers.data(), sizeof mine, MPI_BYTE, node),
+            "MPI_Allgather");
   impl_->spoken = share_flag(node, rank, peers[0].pid);
   impl_->on_death = std::move(on_death);
   if (::pipe2(impl_->wake, O_CLOEXEC) != 0) return;
@@ -109,7 +110,8 @@ NodeWatch::NodeWatch(const void* node_handle, const std::function<int(int)>& wor
     const int fd = open_process(peer.pid);
     if (fd < 0) continue;
     impl_->ends.push_back({fd, POLLIN, 0});
-    impl_->names.push_back(fmt::format("rank {} (process {}) is gone: killed, or out of memory", world_rank_of(r), peer.pid));
+    impl_->names.push_back(
+        fmt::format("rank {} (process {}) is gone: killed, or out of memory", world_rank_of(r), peer.pid));
   }
   if (impl_->ends.size() > 1) impl_->thread = std::thread([this] { impl_->watch(); });
 }

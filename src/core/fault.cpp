@@ -108,7 +108,8 @@ void set_place(int rank, int first_of_group, int end_of_group) {
 bool at_step() {
   ++steps;
   const Fault& f = fault();
-  if (f.kind == Kind::kNone || fired || !f.stage.empty() || f.rank != place.rank || steps < f.step) return false;
+  if (f.kind == Kind::kNone || fired || !f.stage.empty() || f.rank != place.rank || steps < f.step)
+    return false;
   switch (f.kind) {
     case Kind::kThrow:
       fired = true;

@@ -5,7 +5,8 @@
 
 namespace expunge {
 
-// Keeps the line in the file that EXPUNGE_REASON names, where it is set (batch scripts do). The first reason stands. Never fails.
+// Keeps the line in the file that EXPUNGE_REASON names, where it is set (batch scripts do). The first reason
+// stands. Never fails.
 void leave_reason(std::string_view message);
 
 }  // namespace expunge

@@ -35,7 +35,8 @@ std::int64_t restart_number() {
 }
 
 nlohmann::json identity() {
-  return {{"host", host_name()}, {"pid", ::getpid()}, {"element", element_name()}, {"restart", restart_number()}};
+  return {
+      {"host", host_name()}, {"pid", ::getpid()}, {"element", element_name()}, {"restart", restart_number()}};
 }
 
 bool is_mine(const std::filesystem::path& path) {
@@ -98,7 +99,9 @@ bool Claims::stale(const std::filesystem::path& path) const {
     const auto owner = nlohmann::json::parse(read_file(path));
     const auto pid = owner.at("pid").get<pid_t>();
     const std::string element = element_name();
-    if (!element.empty() && owner.value("element", "") == element && owner.value("restart", std::int64_t{0}) < restart_number()) return true;
+    if (!element.empty() && owner.value("element", "") == element &&
+        owner.value("restart", std::int64_t{0}) < restart_number())
+      return true;
     if (owner.at("host") == host_name()) return pid != ::getpid() && ::kill(pid, 0) != 0 && errno == ESRCH;
   } catch (const std::exception&) {
     // Half-written by a process that died in between: its age decides.

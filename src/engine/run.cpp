@@ -1,6 +1,6 @@
-// A sweep on the ranks at hand: originals first, by all ranks together when they are few, then cells by groups of ranks that claim
-// the next missing one (engine/worker.hpp). Nothing here changes a digit: results do not depend on how
-// many ranks a node gets.
+// A sweep on the ranks at hand: originals first, by all ranks together when they are few, then cells by
+// groups of ranks that claim the next missing one (engine/worker.hpp). Nothing here changes a digit: results
+// do not depend on how many ranks a node gets.
 #include "engine/run.hpp"
 
 #include <unistd.h>
@@ -49,16 +49,17 @@ void publish_cell(Workbench& bench, const store::Record& record) {
     const auto first = store::read_row(path);
     const auto folder = bench.layout.root / "conflicts";
     make_folder(folder);
-    write_file_atomic(folder / (record.id + ".json"), nlohmann::json{{"id", record.id},
-                                                                       {"key", record.key},
-                                                                       {"published", first.science_sha256},
-                                                                       {"published_parameters", first.parameter_hash},
-                                                                       {"other", store::science_sha256(record)},
-                                                                       {"other_parameters", record.parameter_hash},
-                                                                       {"host", host_name()},
-                                                                       {"time", utc_now()}}
-                                                                .dump(2) +
-                                                            "\n");
+    write_file_atomic(folder / (record.id + ".json"),
+                      nlohmann::json{{"id", record.id},
+                                     {"key", record.key},
+                                     {"published", first.science_sha256},
+                                     {"published_parameters", first.parameter_hash},
+                                     {"other", store::science_sha256(record)},
+                                     {"other_parameters", record.parameter_hash},
+                                     {"host", host_name()},
+                                     {"time", utc_now()}}
+                              .dump(2) +
+                          "\n");
   }
   remove_checkpoints(bench.layout, record.id);
 }
@@ -86,7 +87,8 @@ std::vector<Item> cell_items(Workbench& bench, const sweep::Plan& plan, std::vec
   return out;
 }
 
-// Many tasks may start at once, each from its own copy of the job file: the plan is written where it is another one, not by each.
+// Many tasks may start at once, each from its own copy of the job file: the plan is written where it is
+// another one, not by each.
 void write_plan(const sweep::Plan& plan, const sweep::Layout& layout) {
   auto json = sweep::plan_to_json(plan);
   if (std::filesystem::exists(layout.plan())) {
@@ -135,14 +137,17 @@ std::map<std::string, int> count_statuses(const std::vector<Item>& items) {
   return out;
 }
 
-// A task that the scheduler started again and again without an end: told, and not tried once more. Collective.
-bool too_many_restarts(comm::Communicator& world, const sweep::Layout& layout, const std::vector<Item>& items, std::int64_t most) {
+// A task that the scheduler started again and again without an end: told, and not tried once more.
+// Collective.
+bool too_many_restarts(comm::Communicator& world, const sweep::Layout& layout, const std::vector<Item>& items,
+                       std::int64_t most) {
   const char* text = std::getenv("SLURM_RESTART_COUNT");
   std::int64_t restarts = text ? std::strtoll(text, nullptr, 10) : 0;
   world.broadcast(&restarts, sizeof restarts, 0);
   if (most < 0 || restarts <= most) return false;
   if (world.rank() == 0) {
-    const std::string reason = fmt::format("restarted {} times without finishing (at most {})", restarts, most);
+    const std::string reason =
+        fmt::format("restarted {} times without finishing (at most {})", restarts, most);
     fmt::print(stderr, "expunge: {}\n", reason);
     for (const auto& item : items)
       if (!finished(item)) write_failure(layout, item, kExitTooManyRestarts, reason, "");
@@ -150,8 +155,9 @@ bool too_many_restarts(comm::Communicator& world, const sweep::Layout& layout, c
   return true;
 }
 
-// One call of `run`, the same on every rank. Of the request: job, out, cells, set, fresh, device, ranks_per_cell, only ("originals" or
-// "cells": that stage alone, and 66 for cells whose original is not there), max_restarts (86 when the scheduler started it more often).
+// One call of `run`, the same on every rank. Of the request: job, out, cells, set, fresh, device,
+// ranks_per_cell, only ("originals" or "cells": that stage alone, and 66 for cells whose original is not
+// there), max_restarts (86 when the scheduler started it more often).
 class SweepRun {
  public:
   SweepRun(comm::Runtime& runtime, const nlohmann::json& request)
@@ -162,7 +168,8 @@ class SweepRun {
                  kExitUsage);
     load();
     bench_ = std::make_unique<Workbench>(
-        runtime, sweep::Layout{std::filesystem::path(request.at("out").get<std::string>()) / plan_.name}, run_options());
+        runtime, sweep::Layout{std::filesystem::path(request.at("out").get<std::string>()) / plan_.name},
+        run_options());
     facts_ = {plan_.name, plan_.sha256, plan_.metrics, plan_.row_names};
     prepare_folder(world_, plan_, bench_->layout);
     originals_ = original_items(*bench_, plan_, cells_, facts_);
@@ -173,7 +180,8 @@ class SweepRun {
   }
 
   int run() {
-    if (too_many_restarts(world_, bench_->layout, worked_on(), request_.value("max_restarts", std::int64_t{-1})))
+    if (too_many_restarts(world_, bench_->layout, worked_on(),
+                          request_.value("max_restarts", std::int64_t{-1})))
       return kExitTooManyRestarts;
     make_groups();
     Claims claims;
@@ -200,7 +208,8 @@ class SweepRun {
  private:
   void load() {
     world_.together([&] {
-      plan_ = sweep::load(request_.at("job").get<std::string>(), request_.value("set", std::vector<std::string>{}));
+      plan_ = sweep::load(request_.at("job").get<std::string>(),
+                          request_.value("set", std::vector<std::string>{}));
       const auto selection = request_.value("cells", "");
       cells_.resize(plan_.cells.size());
       std::iota(cells_.begin(), cells_.end(), std::size_t{0});
@@ -208,8 +217,10 @@ class SweepRun {
     });
     std::string sha = plan_.sha256;
     world_.broadcast_text(sha, 0);
-    world_.agree(sha == plan_.sha256 ? "" : "this rank reads another job file than rank 0 (cell ids differ)", kExitConfig);
-    const char* shared = std::getenv("EXPUNGE_RUN");  // of tasks side by side that count as one run (launch/local.sh)
+    world_.agree(sha == plan_.sha256 ? "" : "this rank reads another job file than rank 0 (cell ids differ)",
+                 kExitConfig);
+    const char* shared =
+        std::getenv("EXPUNGE_RUN");  // of tasks side by side that count as one run (launch/local.sh)
     token_ = shared ? shared : fmt::format("{} {} {}", host_name(), ::getpid(), utc_now());
     world_.broadcast_text(token_, 0);
     runtime_.set_stall_limit(plan_.run.stall_seconds);
@@ -235,15 +246,17 @@ class SweepRun {
     all_ = comm::make_transport(world_, "auto", bench_->gpu);
     group_ = comm::make_transport(*host_group, "auto", bench_->gpu);
     if (world_.rank() == 0)
-      log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan_.name, items_.size(), originals_.size(),
-                world_.size(), world_.size() > 1 ? "s" : "", groups_, groups_ > 1 ? "s" : "", per_cell);
+      log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan_.name, items_.size(),
+                originals_.size(), world_.size(), world_.size() > 1 ? "s" : "", groups_,
+                groups_ > 1 ? "s" : "", per_cell);
   }
 
   // By all ranks together when they are few.
   void train_originals(Worker& together, Worker& apart) {
     std::int64_t missing = 0;
     if (world_.rank() == 0)
-      missing = std::count_if(originals_.begin(), originals_.end(), [](const Item& i) { return !finished(i); });
+      missing =
+          std::count_if(originals_.begin(), originals_.end(), [](const Item& i) { return !finished(i); });
     world_.broadcast(&missing, sizeof missing, 0);
     const bool each_its_own = missing >= groups_ && groups_ > 1;
     if (each_its_own)
@@ -256,7 +269,8 @@ class SweepRun {
 
   void compute_cells(Worker& apart) {
     fault::set_place(world_.rank(), first_of_group_, first_of_group_ + group_->size());
-    // A scheduler's task owns its cells: who else holds one is a dead or doubled incarnation, and its end is waited for.
+    // A scheduler's task owns its cells: who else holds one is a dead or doubled incarnation, and its end is
+    // waited for.
     apart.work(items_, only_ == "cells");
     wait_for_all();
   }
@@ -275,7 +289,8 @@ class SweepRun {
     int failures = together.failed();
     for (int f : world_.all_gather_value(group_->rank() == 0 ? apart.failed() : 0)) failures += f;
     bool input_missing = false;
-    for (const int m : world_.all_gather_value(static_cast<int>(apart.input_missing()))) input_missing |= m != 0;
+    for (const int m : world_.all_gather_value(static_cast<int>(apart.input_missing())))
+      input_missing |= m != 0;
     if (world_.rank() == 0) summarise(code, failures);
     if (code != 0) return code;
     if (input_missing && only_ == "cells") return kExitMissing;
@@ -284,9 +299,12 @@ class SweepRun {
 
   void summarise(int code, int failures) const {
     std::vector<std::string> parts;
-    for (const auto& [status, count] : count_statuses(worked_on())) parts.push_back(fmt::format("{} {}", count, status));
-    fmt::print("{}: {} {}: {}; {}\n", plan_.name, worked_on().size(), only_ == "originals" ? "originals" : "cells", join(parts, ", "),
-               human_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()));
+    for (const auto& [status, count] : count_statuses(worked_on()))
+      parts.push_back(fmt::format("{} {}", count, status));
+    fmt::print(
+        "{}: {} {}: {}; {}\n", plan_.name, worked_on().size(), only_ == "originals" ? "originals" : "cells",
+        join(parts, ", "),
+        human_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()));
     if (failures > 0) fmt::print("failures: {}\n", (bench_->layout.root / "failures").string());
     if (code != 0) fmt::print("interrupted; run the same command again to go on\n");
     std::fflush(stdout);
@@ -308,6 +326,8 @@ class SweepRun {
 
 }  // namespace
 
-int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) { return SweepRun(runtime, request).run(); }
+int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
+  return SweepRun(runtime, request).run();
+}
 
 }  // namespace expunge

@@ -35,7 +35,8 @@ bool finished(const Item& item) {
   }
 }
 
-void write_failure(const sweep::Layout& layout, const Item& item, int exit_code, const std::string& reason, const std::string& run) {
+void write_failure(const sweep::Layout& layout, const Item& item, int exit_code, const std::string& reason,
+                   const std::string& run) {
   try {
     const auto path = layout.failure(item.id);
     make_folder(path.parent_path());
@@ -67,7 +68,8 @@ void Worker::work(const std::vector<Item>& items, bool wait) {
       if (group_.rank() == 0) choice = choose(items, settled);
     });
     group_.broadcast(&choice, sizeof choice, 0);
-    if (choice == static_cast<int>(Next::kNothing) || (choice == static_cast<int>(Next::kWait) && !wait)) return;
+    if (choice == static_cast<int>(Next::kNothing) || (choice == static_cast<int>(Next::kWait) && !wait))
+      return;
     if (choice == static_cast<int>(Next::kWait)) {
       bench_.runtime.tick();
       std::this_thread::sleep_for(kLookAgain);

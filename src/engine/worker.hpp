@@ -1,5 +1,5 @@
-// A group of ranks at work on a list of nodes (originals or cells): claim the next missing one, compute it, publish it, leave a
-// reason when it fails.
+// A group of ranks at work on a list of nodes (originals or cells): claim the next missing one, compute it,
+// publish it, leave a reason when it fails.
 #pragma once
 
 #include <atomic>
@@ -24,9 +24,10 @@ struct Item {
 // A readable store counts as done; a damaged one is removed, to be made again.
 bool finished(const Item& item);
 
-// The one-line reason that every failing run leaves; `run` names the run. On a full disk there is none: the program's message has to
-// do.
-void write_failure(const sweep::Layout& layout, const Item& item, int exit_code, const std::string& reason, const std::string& run);
+// The one-line reason that every failing run leaves; `run` names the run. On a full disk there is none: the
+// program's message has to do.
+void write_failure(const sweep::Layout& layout, const Item& item, int exit_code, const std::string& reason,
+                   const std::string& run);
 
 class Worker {
  public:
@@ -34,8 +35,9 @@ class Worker {
   Worker(Workbench& bench, Claims& claims, comm::Communicator& group, std::string run)
       : bench_(bench), claims_(claims), group_(group), run_(std::move(run)) {}
 
-  // Works through the items until all are done, failed or held by others; with `wait`, until others have finished theirs too.
-  // Collective over the group. Items that fail are recorded and left; where nothing can be written (73) the program ends.
+  // Works through the items until all are done, failed or held by others; with `wait`, until others have
+  // finished theirs too. Collective over the group. Items that fail are recorded and left; where nothing can
+  // be written (73) the program ends.
   void work(const std::vector<Item>& items, bool wait);
 
   int failed() const { return failed_; }

@@ -51,7 +51,8 @@ void write_bytes(const fs::path& temporary, std::string_view seal, std::string_v
   try {
     fault::at_stage("create");
     if (fault::disk_is_full())
-      throw DataError::cannot_write(fmt::format("{}: cannot write: {} (EXPUNGE_FAULT)", path.string(), std::strerror(ENOSPC)));
+      throw DataError::cannot_write(
+          fmt::format("{}: cannot write: {} (EXPUNGE_FAULT)", path.string(), std::strerror(ENOSPC)));
     write_all(fd, seal, path);
     write_all(fd, body.substr(0, body.size() / 2), path);
     fault::at_stage("write");
@@ -101,7 +102,8 @@ void verify_written(const fs::path& temporary, const fs::path& path) {
     std::string reason = error.what();
     const std::string prefix = temporary.string() + ": ";
     if (reason.rfind(prefix, 0) == 0) reason.erase(0, prefix.size());
-    throw DataError::cannot_write(fmt::format("{}: what reached the disk is not what was written: {}", path.string(), reason));
+    throw DataError::cannot_write(
+        fmt::format("{}: what reached the disk is not what was written: {}", path.string(), reason));
   }
 }
 

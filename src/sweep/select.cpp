@@ -45,7 +45,8 @@ std::size_t by_id(const Plan& plan, const std::string& token) {
 std::string line_of_file(const std::string& selection) {
   const auto colon = selection.rfind(':');
   const auto index = colon == std::string::npos ? std::nullopt : index_of(selection.substr(colon + 1));
-  if (!index) throw UsageError(fmt::format("--cells {}: expected @FILE:LINE, lines counted from 0", selection));
+  if (!index)
+    throw UsageError(fmt::format("--cells {}: expected @FILE:LINE, lines counted from 0", selection));
   const std::string file = selection.substr(1, colon - 1);
   const auto lines = split(read_file(file), '\n');
   if (*index >= lines.size() || lines[*index].empty())

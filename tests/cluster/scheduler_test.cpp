@@ -9,7 +9,9 @@ namespace expunge::cluster {
 namespace {
 
 TEST(Queue, LinesOfEveryKind) {
-  const auto queue = parse_queue("12|RUNNING|None|expunge:a:0001:reduce\n13_4|COMPLETING|None|x\n14_[0-2,7%2]|PENDING|Priority|\n15_[3-9:3]|PENDING|(null)|c\n");
+  const auto queue = parse_queue(
+      "12|RUNNING|None|expunge:a:0001:reduce\n13_4|COMPLETING|None|x\n14_[0-2,7%2]|PENDING|Priority|\n15_[3-"
+      "9:3]|PENDING|(null)|c\n");
   ASSERT_EQ(queue.size(), 1u + 1 + 4 + 3);
   EXPECT_EQ(queue[0].job, "12");
   EXPECT_EQ(queue[0].index, -1);
@@ -37,7 +39,8 @@ TEST(Queue, OddRepliesAreErrorsWithTheirText) {
 
 TEST(Jobs, EndsOfElementsAndJobs) {
   const auto ends = parse_jobs(
-      "JobId=21 ArrayJobId=20 ArrayTaskId=1 JobName=a UserId=root(0) JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15\n"
+      "JobId=21 ArrayJobId=20 ArrayTaskId=1 JobName=a UserId=root(0) JobState=TIMEOUT Reason=TimeLimit "
+      "ExitCode=0:15\n"
       "JobId=20 ArrayJobId=20 ArrayTaskId=2-3 JobState=CANCELLED Reason=None ExitCode=0:0\n"
       "JobId=30 JobName=reduce JobState=FAILED Reason=NonZeroExitCode ExitCode=3:0\n\n");
   ASSERT_EQ(ends.size(), 4u);
@@ -80,7 +83,10 @@ struct Packing_ : testing::Test {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = i;
     return out;
   }
-  Packing_() { site.gflops = 1, site.cell_seconds = 0, site.minutes = 1, site.time_limit = 36000, site.signal_before_end = 60; }
+  Packing_() {
+    site.gflops = 1, site.cell_seconds = 0, site.minutes = 1, site.time_limit = 36000,
+    site.signal_before_end = 60;
+  }
   Site site;
 };
 
@@ -102,7 +108,7 @@ TEST_F(Packing_, GroupsWorkSideBySide) {
   site.ranks = 4;
   EXPECT_EQ(groups_of(p, site), 4);
   EXPECT_EQ(pack_cells(p, all(p), site, 1000).tasks.size(), 1u);  // 150 / 4 < 60
-  site.ranks_per_cell = 2;                                         // two groups, twice as fast
+  site.ranks_per_cell = 2;                                        // two groups, twice as fast
   EXPECT_EQ(groups_of(p, site), 2);
   EXPECT_DOUBLE_EQ(cell_seconds(p, 0, site), 0.5);
   const auto large = plan(6, 600);  // ten minutes each: one a group all the same

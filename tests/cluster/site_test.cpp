@@ -87,7 +87,8 @@ template = "own.sbatch"
 A_B1 = "x y"
 )",
                                "folder/site.toml");
-  EXPECT_EQ(site.partition + site.account + site.qos + site.gres + site.constraint + site.reservation, "paqgpu:2a&br");
+  EXPECT_EQ(site.partition + site.account + site.qos + site.gres + site.constraint + site.reservation,
+            "paqgpu:2a&br");
   EXPECT_EQ(site.options, std::vector<std::string>{"--exclusive"});
   EXPECT_EQ(site.nodes, 2);
   EXPECT_EQ(site.ranks, 6);
@@ -124,21 +125,26 @@ scratch = "$EXPUNGE_TEST_NOT_SET/x"
 [environment]
 "1BAD" = "x"
 )");
-  EXPECT_NE(text.find("site.toml:2:1: slurm.partiton: unknown key; did you mean \"partition\"?"), text.npos) << text;
+  EXPECT_NE(text.find("site.toml:2:1: slurm.partiton: unknown key; did you mean \"partition\"?"), text.npos)
+      << text;
   EXPECT_NE(text.find("site.toml:3:"), text.npos) << text;
   EXPECT_NE(text.find("site.toml:4:14: slurm.time_limit: \"1:2:3:4\" is no time limit"), text.npos) << text;
   EXPECT_NE(text.find("site.toml:5:11: slurm.account: expected one word"), text.npos) << text;
   EXPECT_NE(text.find("launch.launcher: unknown \"aprun\""), text.npos) << text;
   EXPECT_NE(text.find("site.toml:8:"), text.npos) << text;
-  EXPECT_NE(text.find("site.toml:9:11: launch.scratch: \"EXPUNGE_TEST_NOT_SET\" is not set"), text.npos) << text;
+  EXPECT_NE(text.find("site.toml:9:11: launch.scratch: \"EXPUNGE_TEST_NOT_SET\" is not set"), text.npos)
+      << text;
   EXPECT_NE(text.find("no name of an environment variable"), text.npos) << text;
 }
 
 TEST(Site, UnknownSectionsAndSyntax) {
-  EXPECT_NE(problems_of("[slrum]\nranks = 1\n").find("unknown section \"slrum\"; did you mean \"slurm\"?"), std::string::npos);
+  EXPECT_NE(problems_of("[slrum]\nranks = 1\n").find("unknown section \"slrum\"; did you mean \"slurm\"?"),
+            std::string::npos);
   EXPECT_NE(problems_of("slurm = 1\n").find("expected a section, [slurm]"), std::string::npos);
   EXPECT_NE(problems_of("[slurm\n").find("site.toml:1:"), std::string::npos);
-  EXPECT_NE(problems_of("[slurm]\ntime_limit = \"5\"\nsignal_before_end = 200\n").find("more than half of the time limit"), std::string::npos);
+  EXPECT_NE(problems_of("[slurm]\ntime_limit = \"5\"\nsignal_before_end = 200\n")
+                .find("more than half of the time limit"),
+            std::string::npos);
   EXPECT_NE(problems_of("[limits]\nmax_submitted = 2\n").find("3 or more"), std::string::npos);
   EXPECT_THROW(read_site("/nonexistent/site.toml"), DataError);
 }
@@ -149,7 +155,8 @@ TEST(Site, TimeLimitsAsSlurmReadsThem) {
   EXPECT_EQ(parse_time_limit("02:00:00"), 7200);
   EXPECT_EQ(parse_time_limit("2-00"), 172800);
   EXPECT_EQ(parse_time_limit("1-12:30"), 86400 + 12 * 3600 + 30 * 60);
-  for (const char* wrong : {"", "x", "0", "-5", "1-", "1-2-3", "1:2:3:4", "1:x", "1.5"}) EXPECT_THROW(parse_time_limit(wrong), ConfigError) << wrong;
+  for (const char* wrong : {"", "x", "0", "-5", "1-", "1-2-3", "1:2:3:4", "1:x", "1.5"})
+    EXPECT_THROW(parse_time_limit(wrong), ConfigError) << wrong;
   EXPECT_EQ(time_limit_text(1800), "00:30:00");
   EXPECT_EQ(time_limit_text(86400 * 2 + 61), "2-00:01:01");
 }

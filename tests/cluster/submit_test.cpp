@@ -1,5 +1,5 @@
-// submit, resubmit, status and cancel as a user calls them, against a stand-in for Slurm: what real Slurm cannot be made to do
-// quickly.
+// submit, resubmit, status and cancel as a user calls them, against a stand-in for Slurm: what real Slurm
+// cannot be made to do quickly.
 #include <gtest/gtest.h>
 #include <utime.h>
 
@@ -30,23 +30,32 @@ struct Stub : testing::Test {
   fs::path stub() const { return folder.path() / "stub"; }
   fs::path root() const { return folder.path() / "out" / "tiny"; }
   fs::path submission(const std::string& number = "0001") const { return root() / "slurm" / number; }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(folder.path() / name) << text; }
-  void write_job(const std::string& methods, const std::string& ratios, const std::string& seeds, const std::string& more = "") const {
-    write("job.toml", "[sweep]\nname = \"tiny\"\ndataset = [\"fashion_mnist\"]\nmodel = [\"resnet8\"]\nmethod = [" + methods + "]\nratio = " + ratios +
-                          "\nseed = " + seeds + "\n[data]\ntrain_limit = 160\ntest_limit = 80\n" + more);
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder.path() / name) << text;
+  }
+  void write_job(const std::string& methods, const std::string& ratios, const std::string& seeds,
+                 const std::string& more = "") const {
+    write("job.toml",
+          "[sweep]\nname = \"tiny\"\ndataset = [\"fashion_mnist\"]\nmodel = [\"resnet8\"]\nmethod = [" +
+              methods + "]\nratio = " + ratios + "\nseed = " + seeds +
+              "\n[data]\ntrain_limit = 160\ntest_limit = 80\n" + more);
   }
   std::string environment() const {
-    return "STUB=" + quoted(stub().string()) + " PATH=" + quoted(std::string(EXPUNGE_SOURCE_DIR "/tests/cluster/stub:") + std::getenv("PATH"));
+    return "STUB=" + quoted(stub().string()) +
+           " PATH=" + quoted(std::string(EXPUNGE_SOURCE_DIR "/tests/cluster/stub:") + std::getenv("PATH"));
   }
   CommandResult call(const std::string& command, std::vector<std::string> more = {}) const {
-    std::vector<std::string> words{command, (folder.path() / "job.toml").string(), "--site", (folder.path() / "site.toml").string(), "--out",
-                                   (folder.path() / "out").string()};
+    std::vector<std::string> words{command,  (folder.path() / "job.toml").string(),
+                                   "--site", (folder.path() / "site.toml").string(),
+                                   "--out",  (folder.path() / "out").string()};
     words.insert(words.end(), more.begin(), more.end());
     return run_command(words, environment());
   }
   sweep::Plan plan() const { return sweep::load(folder.path() / "job.toml"); }
   sweep::Layout layout() const { return {root()}; }
-  json record(const std::string& number = "0001") const { return json::parse(read_file(submission(number) / "submission.json")); }
+  json record(const std::string& number = "0001") const {
+    return json::parse(read_file(submission(number) / "submission.json"));
+  }
   std::size_t sbatch_calls() const {
     std::size_t out = 0;
     for (const auto& line : split(text_of(stub() / "calls"), '\n')) out += line.rfind("sbatch ", 0) == 0;
@@ -64,7 +73,8 @@ struct Stub : testing::Test {
   }
   void store_cell(const sweep::Cell& cell, const std::string& status = "ok") const {
     store::Record r;
-    r.id = cell.id, r.key = cell.key, r.dataset = cell.dataset, r.model = cell.model, r.method = cell.method, r.status = status;
+    r.id = cell.id, r.key = cell.key, r.dataset = cell.dataset, r.model = cell.model, r.method = cell.method,
+    r.status = status;
     r.timing = {{"wall", 2.0}};
     store::write_record(layout().cell_store(cell.id), r);
   }
@@ -90,7 +100,8 @@ TEST_F(Stub, TheGraphIsOriginalsCellsReduce) {
   EXPECT_EQ(chunks[2].at("name"), "reduce");
   EXPECT_EQ(chunks[2].at("dependency"), "afterany:101:102");
   for (const auto& chunk : chunks) EXPECT_EQ(chunk.at("state"), "submitted");
-  for (const char* id : {"101", "102", "103"}) EXPECT_NE(result.out.find(std::string("job ") + id), std::string::npos) << result.out;
+  for (const char* id : {"101", "102", "103"})
+    EXPECT_NE(result.out.find(std::string("job ") + id), std::string::npos) << result.out;
   // Every cell once, in ids of this plan.
   std::map<std::string, int> sent;
   for (const auto& line : split(read_file(submission() / "cells.0.tasks"), '\n'))
@@ -133,12 +144,30 @@ A = "b c"
 )");
   ASSERT_EQ(call("submit", {"--set", "train.lr=0.5"}).exit_code, 0);
   const auto script = read_file(submission() / "cells.0.sbatch");
-  for (const char* line :
-       {"#SBATCH --partition=p\n", "#SBATCH --account=acc\n", "#SBATCH --qos=high\n", "#SBATCH --gres=gpu:2\n", "#SBATCH --constraint='a&b'\n",
-        "#SBATCH --mem-per-cpu=3G\n", "#SBATCH --exclusive\n", "#SBATCH --nodes=1\n", "#SBATCH --ntasks=2\n", "#SBATCH --cpus-per-task=3\n",
-        "#SBATCH --time=2-00:00:00\n", "#SBATCH --signal=USR1@99\n", "#SBATCH --requeue\n", "#SBATCH --array=0-0%5\n", "#SBATCH --open-mode=append\n",
-        "module load gcc/12\n", "ulimit -c 0\n", "export A='b c'\n", "export EXPUNGE_CACHE=/scratch/cache\n", "srun --mpi=pmix --kill-on-bad-exit=0 --cpus-per-task=3",
-        "--cpu-bind=cores", "--only cells", "--max-restarts 4", "--set train.lr=0.5"})
+  for (const char* line : {"#SBATCH --partition=p\n",
+                           "#SBATCH --account=acc\n",
+                           "#SBATCH --qos=high\n",
+                           "#SBATCH --gres=gpu:2\n",
+                           "#SBATCH --constraint='a&b'\n",
+                           "#SBATCH --mem-per-cpu=3G\n",
+                           "#SBATCH --exclusive\n",
+                           "#SBATCH --nodes=1\n",
+                           "#SBATCH --ntasks=2\n",
+                           "#SBATCH --cpus-per-task=3\n",
+                           "#SBATCH --time=2-00:00:00\n",
+                           "#SBATCH --signal=USR1@99\n",
+                           "#SBATCH --requeue\n",
+                           "#SBATCH --array=0-0%5\n",
+                           "#SBATCH --open-mode=append\n",
+                           "module load gcc/12\n",
+                           "ulimit -c 0\n",
+                           "export A='b c'\n",
+                           "export EXPUNGE_CACHE=/scratch/cache\n",
+                           "srun --mpi=pmix --kill-on-bad-exit=0 --cpus-per-task=3",
+                           "--cpu-bind=cores",
+                           "--only cells",
+                           "--max-restarts 4",
+                           "--set train.lr=0.5"})
     EXPECT_NE(script.find(line), std::string::npos) << line << "\n" << script;
   const auto reduce = read_file(submission() / "reduce.sbatch");
   EXPECT_EQ(reduce.find("--gres"), std::string::npos);
@@ -152,7 +181,8 @@ TEST_F(Stub, MpirunNeedsTheSignalInTheShell) {
   write("site.toml", "[slurm]\nranks = 2\nrequeue = false\n[launch]\nlauncher = \"mpirun\"\n");
   ASSERT_EQ(call("submit").exit_code, 0);
   const auto script = read_file(submission() / "cells.0.sbatch");
-  for (const char* part : {"--signal=B:USR1@180", "mpirun --quiet --bind-to none -n 2", "forward=true", "requeue=false", "#SBATCH --no-requeue"})
+  for (const char* part : {"--signal=B:USR1@180", "mpirun --quiet --bind-to none -n 2", "forward=true",
+                           "requeue=false", "#SBATCH --no-requeue"})
     EXPECT_NE(script.find(part), std::string::npos) << part;
 }
 
@@ -190,7 +220,8 @@ TEST_F(Stub, CapsMakeTasksLarger) {
   fs::remove_all(root());
   const auto full = call("submit");
   EXPECT_EQ(full.exit_code, 69);
-  EXPECT_NE(full.err.find("the site allows 6 array elements in the queue, 6 are there"), std::string::npos) << full.err;
+  EXPECT_NE(full.err.find("the site allows 6 array elements in the queue, 6 are there"), std::string::npos)
+      << full.err;
   EXPECT_EQ(sbatch_calls(), 3u);
 }
 
@@ -199,7 +230,9 @@ TEST_F(Stub, ARefusalIsPassedOnAndTheNextCallGoesOn) {
   const auto refused = call("submit");
   EXPECT_EQ(refused.exit_code, 69);
   EXPECT_NE(refused.err.find("Job violates accounting/QOS policy"), std::string::npos) << refused.err;
-  EXPECT_NE(refused.err.find("submission 0001 has sent originals.0 (job 101); submit again to send the rest"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("submission 0001 has sent originals.0 (job 101); submit again to send the rest"),
+            std::string::npos)
+      << refused.err;
   EXPECT_EQ(record().at("chunks")[1].at("state"), "planned");
   fs::remove(stub() / "refuse");
   const auto again = call("submit");
@@ -234,11 +267,13 @@ TEST_F(Stub, GreetingsOfSitesAreNoJobIds) {
 }
 
 TEST_F(Stub, WithoutSchedulerOrWithASilentOne) {
-  const auto nothing = run_command({"submit", (folder.path() / "job.toml").string(), "--site", (folder.path() / "site.toml").string(), "--out",
-                                    (folder.path() / "out").string()},
-                                   "PATH=/nonexistent");
+  const auto nothing =
+      run_command({"submit", (folder.path() / "job.toml").string(), "--site",
+                   (folder.path() / "site.toml").string(), "--out", (folder.path() / "out").string()},
+                  "PATH=/nonexistent");
   EXPECT_EQ(nothing.exit_code, 69);
-  EXPECT_NE(nothing.err.find("squeue is not on PATH: run this on a login node"), std::string::npos) << nothing.err;
+  EXPECT_NE(nothing.err.find("squeue is not on PATH: run this on a login node"), std::string::npos)
+      << nothing.err;
   std::ofstream(stub() / "silent") << "";
   const auto silent = call("submit");
   EXPECT_EQ(silent.exit_code, 69);
@@ -257,14 +292,18 @@ TEST_F(Stub, MistakesAreToldBeforeAnythingIsSent) {
   write("site.toml", "[slurm]\nparttion = \"x\"\n");
   const auto site = call("submit");
   EXPECT_EQ(site.exit_code, 64);
-  EXPECT_NE(site.err.find("site.toml:2:1: slurm.parttion: unknown key; did you mean \"partition\"?"), std::string::npos) << site.err;
+  EXPECT_NE(site.err.find("site.toml:2:1: slurm.parttion: unknown key; did you mean \"partition\"?"),
+            std::string::npos)
+      << site.err;
   EXPECT_EQ(run_command({"submit", (folder.path() / "job.toml").string()}, environment()).exit_code, 2);
   write("site.toml", "[launch]\ntemplate = \"mine.sbatch\"\n");
   EXPECT_EQ(call("submit").exit_code, 66);
   write("mine.sbatch", "#!/bin/bash\n@DIRECTIVES@\nfolder=@FOLDER@\n@COMAND@\n@COMMAND@\n");
   const auto word = call("submit");
   EXPECT_EQ(word.exit_code, 64);
-  EXPECT_NE(word.err.find("mine.sbatch:4:1: unknown word @COMAND@; did you mean \"COMMAND\"?"), std::string::npos) << word.err;
+  EXPECT_NE(word.err.find("mine.sbatch:4:1: unknown word @COMAND@; did you mean \"COMMAND\"?"),
+            std::string::npos)
+      << word.err;
   EXPECT_EQ(sbatch_calls(), 0u);
 }
 
@@ -325,14 +364,18 @@ TEST_F(Stub, EveryStateHasItsReason) {
   failure(id(3), "the loss of reason");
   ended(4, R"({"exit": 85, "job": "102_4", "host": "n1", "restart": 0, "seconds": 3400, "time": "t"})");
   ended(5, R"({"exit": 76, "job": "102_5", "host": "n2", "restart": 0, "seconds": 10, "time": "t"})");
-  std::ofstream(submission() / "ended" / fmt::format("cells.0.{}.reason", task.at(id(5)))) << "rank 1 is gone\nmore\n";
+  std::ofstream(submission() / "ended" / fmt::format("cells.0.{}.reason", task.at(id(5))))
+      << "rank 1 is gone\nmore\n";
   std::ofstream(layout().claim(id(6))) << R"({"host": "n3", "pid": 9})";
-  const std::string scontrol = fmt::format("JobId=200 ArrayJobId=102 ArrayTaskId={} JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15\n"
-                                           "JobId=201 ArrayJobId=102 ArrayTaskId={} JobState=NODE_FAIL Reason=NodeDown ExitCode=0:0\n",
-                                           task.at(id(7)), task.at(id(8)));
+  const std::string scontrol = fmt::format(
+      "JobId=200 ArrayJobId=102 ArrayTaskId={} JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15\n"
+      "JobId=201 ArrayJobId=102 ArrayTaskId={} JobState=NODE_FAIL Reason=NodeDown ExitCode=0:0\n",
+      task.at(id(7)), task.at(id(8)));
   std::ofstream(stub() / "jobs_text") << scontrol;
   fs::remove(stub() / "jobs" / "102");
-  std::ofstream(stub() / "queue_text") << fmt::format("102_{}|RUNNING|None|c\n102_[{},{}]|PENDING|Priority|c\n", task.at(id(6)), task.at(id(9)), task.at(id(10)));
+  std::ofstream(stub() / "queue_text")
+      << fmt::format("102_{}|RUNNING|None|c\n102_[{},{}]|PENDING|Priority|c\n", task.at(id(6)),
+                     task.at(id(9)), task.at(id(10)));
 
   auto cells = by_id("cells");
   const auto expect = [&](std::size_t i, const std::string& state, const std::string& reason) {
@@ -353,7 +396,10 @@ TEST_F(Stub, EveryStateHasItsReason) {
   expect(10, "queued", "Priority");
   expect(11, "missing", "left the queue without a word");
   const auto text = call("status").out;
-  EXPECT_NE(text.find("2 done (1 diverged, 1 ok), 1 running, 2 queued, 3 failed, 2 timed out, 1 corrupt, 1 missing of 12"), std::string::npos) << text;
+  EXPECT_NE(text.find("2 done (1 diverged, 1 ok), 1 running, 2 queued, 3 failed, 2 timed out, 1 corrupt, 1 "
+                      "missing of 12"),
+            std::string::npos)
+      << text;
   EXPECT_NE(text.find("damaged store: cells/"), std::string::npos) << text;
   EXPECT_NE(text.find("next       expunge resubmit"), std::string::npos) << text;
   EXPECT_NE(text.find("left       about"), std::string::npos) << text;
@@ -377,7 +423,8 @@ TEST_F(Stub, AMissingOrDamagedOriginalIsSentAgain) {
   store_original(p.originals[0]);
   fs::resize_file(layout().original_store(p.originals[0].id), 2000);
   for (const auto& cell : p.cells)
-    std::ofstream(layout().failure(cell.id)) << json{{"reason", "the original is not there"}, {"exit_code", 66}}.dump();
+    std::ofstream(layout().failure(cell.id))
+        << json{{"reason", "the original is not there"}, {"exit_code", 66}}.dump();
   fs::remove_all(stub() / "jobs");
   fs::create_directories(stub() / "jobs");
   EXPECT_EQ(by_id("originals").at(p.originals[0].id).at("state"), "corrupt");
@@ -394,14 +441,18 @@ TEST_F(Stub, AnswersOfAccountingAreUsedWhereItAnswers) {
   fs::create_directories(stub() / "jobs");
   std::ofstream(stub() / "accounting") << "102_0|OUT_OF_MEMORY|0:125\n101_0|CANCELLED by 0|0:0\n";
   const auto cells = by_id("cells");
-  for (const auto& [id, node] : cells) EXPECT_NE(node.at("reason").get<std::string>().find("OUT_OF_MEMORY (exit 0:125)"), std::string::npos) << node;
+  for (const auto& [id, node] : cells)
+    EXPECT_NE(node.at("reason").get<std::string>().find("OUT_OF_MEMORY (exit 0:125)"), std::string::npos)
+        << node;
 }
 
 TEST_F(Stub, DamagedRecordsAndCheckpointsAreNamed) {
   ASSERT_EQ(call("submit").exit_code, 0);
   const auto p = plan();
   std::ofstream(layout().checkpoint(p.cells[0].id, 1)) << "half a checkpoint";
-  EXPECT_NE(call("status").out.find("damaged checkpoint (the other generation is used): checkpoints/" + p.cells[0].id + ".1.h5"), std::string::npos);
+  EXPECT_NE(call("status").out.find("damaged checkpoint (the other generation is used): checkpoints/" +
+                                    p.cells[0].id + ".1.h5"),
+            std::string::npos);
   std::ofstream(submission() / "submission.json") << "{ half";
   const auto damaged = call("submit");
   EXPECT_EQ(damaged.exit_code, 65);
@@ -412,10 +463,12 @@ TEST_F(Stub, FifteenThousandCells) {
   std::string ratios = "[", seeds = "[";
   for (int i = 1; i <= 11; ++i) ratios += fmt::format("{}{}", i > 1 ? ", " : "", 0.01 * i);
   for (int i = 0; i < 171; ++i) seeds += fmt::format("{}{}", i > 0 ? ", " : "", i);
-  write_job(R"("retrain", "finetune", "neggrad", "neggrad_plus", "rand_label", "bad_t", "scrub", "salun")", ratios + "]", seeds + "]");
+  write_job(R"("retrain", "finetune", "neggrad", "neggrad_plus", "rand_label", "bad_t", "scrub", "salun")",
+            ratios + "]", seeds + "]");
   std::string text = read_file(folder.path() / "job.toml");
   text.insert(text.find("[data]"),
-              "include = [{ dataset = \"fashion_mnist\", model = \"resnet8\", method = \"scrub\", ratio = 0.5, seed = 1 }]\n");
+              "include = [{ dataset = \"fashion_mnist\", model = \"resnet8\", method = \"scrub\", ratio = "
+              "0.5, seed = 1 }]\n");
   write("job.toml", text);
   write("site.toml", "[tasks]\nminutes = 0.001\n[limits]\nmax_array_size = 1001\n");
   const auto result = call("submit");

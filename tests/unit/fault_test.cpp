@@ -1,4 +1,5 @@
-// EXPUNGE_FAULT: what it accepts, and that a store whose writer dies at any stage of publishing is whole or not there.
+// EXPUNGE_FAULT: what it accepts, and that a store whose writer dies at any stage of publishing is whole or
+// not there.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -32,8 +33,11 @@ TEST(Fault, Text) {
   EXPECT_EQ(f.stage, "fsync");
   EXPECT_EQ(fault::parse("").kind, fault::Kind::kNone);
   EXPECT_EQ(fault::parse("kind:nan").step, 1);
-  EXPECT_EQ(mistake("kind:thrwo"), "EXPUNGE_FAULT: unknown kind \"thrwo\"; did you mean \"throw\"? (have: enospc, exit, hang, kill, nan, throw, truncate) (like rank:1,step:3,kind:throw)");
-  for (const char* wrong : {"rank:1", "rank:x,kind:nan", "kind:nan,step:0", "knid:nan", "kind:nan,stage:fsync", "kind:kill,stage:never", "kind"})
+  EXPECT_EQ(mistake("kind:thrwo"),
+            "EXPUNGE_FAULT: unknown kind \"thrwo\"; did you mean \"throw\"? (have: enospc, exit, hang, kill, "
+            "nan, throw, truncate) (like rank:1,step:3,kind:throw)");
+  for (const char* wrong : {"rank:1", "rank:x,kind:nan", "kind:nan,step:0", "knid:nan",
+                            "kind:nan,stage:fsync", "kind:kill,stage:never", "kind"})
     EXPECT_NE(mistake(wrong), "accepted") << wrong;
 }
 
@@ -94,7 +98,9 @@ TEST(Fault, AWriterKilledAtAnyStageLeavesAWholeStoreOrNone) {
     // What is left under a temporary name is told, and never read.
     EXPECT_EQ(merged.problems.count("unfinished"), 1u) << stage;
     // The next writer is not in its way.
-    EXPECT_EQ(store::write_record(sweep.store(record), record), published ? store::Published::kSame : store::Published::kFirst) << stage;
+    EXPECT_EQ(store::write_record(sweep.store(record), record),
+              published ? store::Published::kSame : store::Published::kFirst)
+        << stage;
     EXPECT_EQ(board::merge(sweep.path()).board.merged(), 1u) << stage;
   }
 }
@@ -124,7 +130,8 @@ TEST(Fault, ACheckpointWriterKilledAtAnyStageLeavesTheOldGeneration) {
     store::write_checkpoint(folder / "c.1.h5", old);
     store::Checkpoint next = old;
     next.sequence = 2;
-    const int status = in_child({.kind = fault::Kind::kKill, .stage = stage}, [&] { store::write_checkpoint(folder / "c.0.h5", next); });
+    const int status = in_child({.kind = fault::Kind::kKill, .stage = stage},
+                                [&] { store::write_checkpoint(folder / "c.0.h5", next); });
     ASSERT_TRUE(WIFSIGNALED(status)) << stage;
     const auto newest = store::read_newest(folder / "c.0.h5", folder / "c.1.h5");
     ASSERT_TRUE(newest) << stage;
