@@ -3,7 +3,7 @@
 #
 #   launch/setup.sh [--tests] [--cuda] [--no-torch]
 #
-#   --tests     also what the tests need (GoogleTest, clang-format)
+#   --tests     also what the tests need (GoogleTest, clang-format, Slurm and munge for a cluster on this machine)
 #   --cuda      also the libraries that LibTorch needs on a GPU (several GB)
 #   --no-torch  no LibTorch: for the torch-free layers only
 #
@@ -61,7 +61,9 @@ readonly optional="
 ccache command:ccache
 mold command:mold"
 readonly optional_for_tests="
-clang-format-14 command:clang-format-14"
+clang-format-14 command:clang-format-14
+slurm-wlm command:slurmctld
+munge command:munged"
 
 has_header() {
   local prefixes folder

@@ -131,16 +131,25 @@ std::string ranges(const std::vector<std::size_t>& sorted) {
   return join(parts, ",");
 }
 
+// Two runs of one cell that gave different results: the loser left a record, the store is the winner's.
+void list_conflicts(const fs::path& folder, Merge& merge) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder / "conflicts", ignored))
+    merge.problems["conflict"].push_back(
+        fmt::format("conflicts/{}: two runs of this cell differ; the store is of the first",
+                    entry.path().filename().string()));
+}
+
 }  // namespace
 
-Merge merge(const fs::path& folder, int processes) {
+Merge merge(const fs::path& folder, int processes, const fs::path& index) {
   const SweepPlan plan = read_plan(folder / "plan.json");
   Merge out;
   Board& board = out.board;
   board.sweep = plan.name;
   board.sweep_sha256 = plan.sha256;
   board.row_names = plan.row_names;
-  Scan scan = scan_stores(folder / "cells", plan.row_names, processes);
+  Scan scan = scan_stores(folder / "cells", plan.row_names, processes, index);
   Sorted sorted = sort_out(plan, scan, out);
   std::set<std::string> timing;
   for (const auto& [id, stores] : sorted.good)
@@ -163,6 +172,7 @@ Merge merge(const fs::path& folder, int processes) {
   std::sort(board.rows.begin(), board.rows.end(), [](const Row& a, const Row& b) {
     return std::tie(a.cell.key, a.cell.id) < std::tie(b.cell.key, b.cell.id);
   });
+  list_conflicts(folder, out);
   for (const auto& file : scan.unfinished)
     out.problems["unfinished"].push_back(fmt::format("cells/{}: not published; ignored", file));
   return out;

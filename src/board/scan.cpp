@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "board/pack.hpp"
+#include "board/store_index.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 
@@ -82,97 +84,6 @@ std::vector<Found> read_slice(const fs::path& folder, const std::vector<std::str
   return out;
 }
 
-// Results cross the process border as bytes: numbers as they lie in memory, texts and lists with their length
-// in front.
-class Writer {
- public:
-  template <class T>
-  void number(T value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-  void text(const std::string& value) {
-    number(value.size());
-    bytes_ += value;
-  }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  std::string bytes_;
-};
-
-class Bytes {
- public:
-  explicit Bytes(std::string_view bytes) : bytes_(bytes) {}
-  template <class T>
-  T number() {
-    T value;
-    EXPUNGE_CHECK(bytes_.size() >= sizeof value, "a reading process sent too little");
-    std::memcpy(&value, bytes_.data(), sizeof value);
-    bytes_.remove_prefix(sizeof value);
-    return value;
-  }
-  std::string text() {
-    const auto size = number<std::size_t>();
-    EXPUNGE_CHECK(bytes_.size() >= size, "a reading process sent too little");
-    std::string out(bytes_.substr(0, size));
-    bytes_.remove_prefix(size);
-    return out;
-  }
-
- private:
-  std::string_view bytes_;
-};
-
-std::vector<std::string*> texts_of(Found& f) {
-  auto& h = f.header;
-  return {&f.file,
-          &f.state,
-          &f.reason,
-          &h.kind,
-          &h.id,
-          &h.key,
-          &h.dataset,
-          &h.model,
-          &h.method,
-          &h.sweep,
-          &h.status,
-          &h.status_text,
-          &h.science_sha256,
-          &h.parameter_hash,
-          &h.config_sha256,
-          &h.row_schema_sha256,
-          &h.config_json};
-}
-
-void pack(Writer& to, Found& f) {
-  for (auto* text : texts_of(f)) to.text(*text);
-  to.number(f.header.ratio);
-  to.number(f.header.seed);
-  to.number(f.header.restart_count);
-  to.number(f.header.row.size());
-  for (double v : f.header.row) to.number(v);
-  to.number(f.header.timing.size());
-  for (const auto& [name, seconds] : f.header.timing) {
-    to.text(name);
-    to.number(seconds);
-  }
-}
-
-Found unpack(Bytes& from) {
-  Found f;
-  for (auto* text : texts_of(f)) *text = from.text();
-  f.header.ratio = from.number<double>();
-  f.header.seed = from.number<std::int64_t>();
-  f.header.restart_count = from.number<std::int64_t>();
-  f.header.row.resize(from.number<std::size_t>());
-  for (double& v : f.header.row) v = from.number<double>();
-  for (auto n = from.number<std::size_t>(); n > 0; --n) {
-    const std::string name = from.text();
-    f.header.timing[name] = from.number<double>();
-  }
-  return f;
-}
-
 bool write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
@@ -231,11 +142,9 @@ int cores_at_hand() {
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-}  // namespace
-
-Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int processes) {
-  Scan scan;
-  const auto files = files_below(folder, scan.unfinished);
+// Reads these files, by several processes.
+std::vector<Found> read_files(const fs::path& folder, const std::vector<std::string>& files,
+                              const std::vector<std::string>& row_names, int processes) {
   auto slices = static_cast<std::size_t>(processes > 0 ? processes : cores_at_hand());
   if (processes <= 0) slices = std::min(slices, 1 + files.size() / kFilesWorthAProcess);
   slices = std::max<std::size_t>(1, std::min(slices, files.size()));
@@ -243,13 +152,42 @@ Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_nam
   std::vector<Reader> readers;
   for (std::size_t k = 1; k < slices; ++k)
     readers.push_back(start(folder, files, edge(k), edge(k + 1), row_names));
-  scan.found = read_slice(folder, files, 0, edge(1), row_names);
+  auto found = read_slice(folder, files, 0, edge(1), row_names);
   for (std::size_t k = 1; k < slices; ++k) {
-    if (finish(readers[k - 1], edge(k + 1) - edge(k), scan.found)) continue;
+    if (finish(readers[k - 1], edge(k + 1) - edge(k), found)) continue;
     // It could not be started or was killed: its part is read here.
     auto rest = read_slice(folder, files, edge(k), edge(k + 1), row_names);
-    std::move(rest.begin(), rest.end(), std::back_inserter(scan.found));
+    std::move(rest.begin(), rest.end(), std::back_inserter(found));
   }
+  return found;
+}
+
+}  // namespace
+
+Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int processes,
+                 const fs::path& index_path) {
+  Scan scan;
+  const auto files = files_below(folder, scan.unfinished);
+  if (index_path.empty()) {
+    scan.found = read_files(folder, files, row_names, processes);
+    return scan;
+  }
+  StoreIndex index(index_path, store::row_schema_sha256(row_names));
+  std::vector<std::string> unknown;
+  for (const auto& file : files)
+    if (!index.look_up(folder, file)) unknown.push_back(file);
+  auto fresh = read_files(folder, unknown, row_names, processes);
+  scan.found.reserve(files.size());
+  auto next = fresh.begin();
+  for (const auto& file : files) {
+    if (next != fresh.end() && next->file == file) {
+      index.add(*next);
+      scan.found.push_back(std::move(*next++));
+    } else {
+      scan.found.push_back(index.take(file));
+    }
+  }
+  index.save();
   return scan;
 }
 

@@ -24,8 +24,10 @@ struct Scan {
 };
 
 // Every *.h5 below `folder` (which may be absent). A store that lacks one of `row_names` is foreign.
-// `processes` = 0: one per core at hand, fewer for few files.
+// `processes` = 0: one per core at hand, fewer for few files. `index`: a file that keeps what good stores
+// said between calls, so that only those are read whose name, size or time of change is new; empty: all are
+// read. A damaged index, or one for other columns, is made again.
 Scan scan_stores(const std::filesystem::path& folder, const std::vector<std::string>& row_names,
-                 int processes = 0);
+                 int processes = 0, const std::filesystem::path& index = {});
 
 }  // namespace expunge::board

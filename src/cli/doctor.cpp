@@ -14,6 +14,9 @@
 
 #include "cli/commands.hpp"
 #include "cli/engine_entry.hpp"
+#include "cli/report.hpp"
+#include "cli/site_doctor.hpp"
+#include "cluster/submit.hpp"
 #include "comm/gpu.hpp"
 #include "comm/runtime.hpp"
 #include "core/build_info.hpp"
@@ -29,27 +32,6 @@ namespace {
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
-
-// Prints on rank 0 and counts what should be changed.
-class Report {
- public:
-  explicit Report(bool speaks) : speaks_(speaks) {}
-  void ok(const std::string& what, const std::string& found) { line("ok", what, found); }
-  void note(const std::string& what, const std::string& found) { line("note", what, found); }
-  void warn(const std::string& what, const std::string& found, const std::string& change) {
-    ++findings_;
-    line("warn", what, found);
-    if (speaks_) fmt::print("{:<7}{:<10}-> {}\n", "", "", change);
-  }
-  int findings() const { return findings_; }
-
- private:
-  void line(const char* state, const std::string& what, const std::string& found) {
-    if (speaks_) fmt::print("{:<7}{:<10}{}\n", state, what, found);
-  }
-  bool speaks_;
-  int findings_ = 0;
-};
 
 std::string cpu_model() {
   std::ifstream in("/proc/cpuinfo");
@@ -209,13 +191,26 @@ void guarded(Report& report, const char* what, const char* change, Check&& check
 }
 
 int run(Args& args) {
-  const fs::path out = args.option("--out", "DIR", "results", "folder where results will go");
+  const std::string site_file = args.option("--site", "SITE.toml", "",
+                                            "look at this cluster, too: starts jobs of seconds on its nodes");
+  const std::string given = args.option(
+      "--out", "DIR", "", "folder where results will go (default: the site's scratch folder, else results)");
+  const double patience =
+      args.number("--wait", "SECONDS", 120, "with --site: how long a job may wait for a node");
+  const bool probe = args.flag("--probe", "print what the ranks see of their nodes, as JSON");
   args.finish();
+  const auto site = site_file.empty() ? cluster::Site{} : cluster::read_site(site_file);
+  const fs::path out = cluster::output_folder(given, site);
   const bool had_out = fs::exists(out);
   const auto start = std::chrono::steady_clock::now();
   comm::Runtime runtime(nullptr, nullptr, 0);
   const double start_seconds = seconds_since(start);
   const bool root = runtime.world().rank() == 0;
+  if (probe) {
+    print_probe(runtime, out);
+    runtime.finish();
+    return kExitOk;
+  }
   Report report(root);
   if (root) fmt::print("{} on {}\n", build_info::one_line(), host_name());
   check_mpi(report, runtime, start_seconds);
@@ -227,6 +222,7 @@ int run(Args& args) {
     check_space(report, "MPI's shared memory", "/dev/shm", 64e6);
     check_engine(report);
     check_gpu(report);
+    if (!site_file.empty()) check_site(report, site, fs::absolute(out), patience);
     fmt::print("{}\n",
                report.findings() == 0 ? "nothing to change" : fmt::format("{} to change", report.findings()));
     std::error_code ignored;

@@ -9,6 +9,7 @@
 #include "core/build_info.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/reason.hpp"
 #include "core/text.hpp"
 
 namespace expunge::cli {
@@ -81,6 +82,7 @@ int dispatch(std::vector<std::string> words) {
 
 // A message that holds several problems has one on each line.
 int fail(int exit_code, const std::string& message) {
+  leave_reason(message);
   for (const auto& line : split(message, '\n'))
     json_messages ? log::write("error", line, true) : log::write("info", "expunge: " + line, true);
   return exit_code;

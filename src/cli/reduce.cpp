@@ -12,10 +12,13 @@ int run(Args& args) {
   const auto output = args.option("-o", "FILE", "", "where the board goes; DIR/board.h5 when not given");
   const auto processes =
       args.integer("--processes", "N", 0, 0, "processes that read stores; 0 = one per core at hand");
+  const bool full = args.flag("--full", "read every store again, not only those that are new or changed");
   const auto words = args.positionals("DIR", 1, 1, "folder of a sweep (OUT/SWEEP)");
   args.finish();
   const std::filesystem::path folder = words[0];
-  const auto merged = board::merge(folder, static_cast<int>(processes));
+  std::error_code ignored;
+  if (full) std::filesystem::remove(board::index_path(folder), ignored);
+  const auto merged = board::merge(folder, static_cast<int>(processes), board::index_path(folder));
   try {
     board::write_board(output.empty() ? folder / "board.h5" : std::filesystem::path(output), merged.board);
   } catch (const DataError& error) {

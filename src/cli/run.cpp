@@ -10,8 +10,14 @@ int run(Args& args) {
   install_signal_handlers();
   nlohmann::json request;
   request["out"] = args.option("--out", "DIR", "results", "output folder; the sweep's own is DIR/SWEEP");
-  request["cells"] = args.option("--cells", "0-31|ID,...", "",
-                                 "only these cells: indices, ranges or ids of `expunge plan --cells`");
+  request["cells"] = args.option(
+      "--cells", "0-31|ID,...", "",
+      "only these cells: indices, ranges or ids of `expunge plan --cells`, or @FILE:LINE with such a list");
+  request["only"] =
+      args.option("--only", "originals|cells", "",
+                  "only the originals that the cells need, or only the cells (66 without their original)");
+  request["max_restarts"] =
+      args.integer("--max-restarts", "N", -1, 0, "exit 86 when the scheduler has restarted this more often");
   request["ranks_per_cell"] =
       args.integer("--ranks-per-cell", "N", 0, 0, "ranks that work on one cell; 0 = as the plan says");
   request["set"] = args.repeated("--set", "SECTION.KEY=VALUE", "overrides a setting of the job file");

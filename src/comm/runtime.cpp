@@ -15,18 +15,24 @@
 #include <mutex>
 #include <thread>
 
+#include "comm/abort_hook.hpp"
 #include "comm/collective_log.hpp"
 #include "comm/mpi.hpp"
+#include "comm/node_watch.hpp"
 #include "comm/watchdog.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/log.hpp"
+#include "core/reason.hpp"
 
 namespace expunge::comm {
 namespace {
 
 constexpr unsigned kAbortSeconds = 10;  // after which the process ends without MPI's help
 volatile std::sig_atomic_t abort_code_ = kExitInternal;
+std::atomic<bool> aborting_{false};
+std::mutex hook_mutex_;
+std::function<void(int, const std::string&)> hook_;
 
 // mpirun and srun --mpi=pmix tell their processes apart by these.
 bool has_launcher() {
@@ -84,18 +90,26 @@ struct Runtime::Impl {
   std::unique_ptr<Communicator> world;
   std::mutex phase_mutex;
   std::string phase;
-  std::atomic<bool> aborting{false};
   std::terminate_handler previous = nullptr;
   std::unique_ptr<Watchdog> watchdog;
+  std::unique_ptr<NodeWatch> node_watch;
 
   void start_mpi(int* argc, char*** argv);
   void look_around();
   [[noreturn]] void abort(int exit_code, const std::string& message);
+  [[noreturn]] void end(int exit_code);
 };
 
 namespace {
 
 std::atomic<Runtime*> active_{nullptr};
+
+// exit() somewhere below: a library gave up, or a fault was injected.
+void on_exit_called(int status, void*) {
+  Runtime* runtime = active_;
+  if (runtime && !aborting_)  // MPI_Abort comes by here, too
+    runtime->abort(kExitInternal, fmt::format("exit({}) was called before the end", status));
+}
 
 [[noreturn]] void on_terminate() {
   int code = kExitInternal;
@@ -148,6 +162,11 @@ void Runtime::Impl::look_around() {
     masks.resize(static_cast<std::size_t>(local_ranks));
     check_mpi(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks.data(), sizeof mine, MPI_BYTE, node),
               "MPI_Allgather");
+    std::vector<int> ranks(static_cast<std::size_t>(local_ranks));
+    check_mpi(MPI_Allgather(&rank, 1, MPI_INT, ranks.data(), 1, MPI_INT, node), "MPI_Allgather");
+    node_watch = std::make_unique<NodeWatch>(
+        &node, [&](int local) { return ranks[static_cast<std::size_t>(local)]; },
+        [this](const std::string& what) { abort(kExitComm, what); });
     check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
   }
   int sharing = 0;
@@ -160,10 +179,11 @@ void Runtime::Impl::look_around() {
 }
 
 void Runtime::Impl::abort(int exit_code, const std::string& message) {
-  if (aborting.exchange(true)) {  // another thread is at it already
+  if (aborting_.exchange(true)) {  // another thread is at it already
     ::sleep(2 * kAbortSeconds);
     ::_exit(exit_code);
   }
+  if (node_watch && !node_watch->may_speak()) end(exit_code);
   std::string where;
   if (const std::unique_lock lock(phase_mutex, std::try_to_lock); lock.owns_lock() && !phase.empty())
     where = " " + phase;
@@ -179,6 +199,17 @@ void Runtime::Impl::abort(int exit_code, const std::string& message) {
     if (written <= 0) break;
     done += static_cast<std::size_t>(written);
   }
+  leave_reason(one_line(message));
+  if (const std::unique_lock lock(hook_mutex_, std::try_to_lock); lock.owns_lock() && hook_) {
+    try {
+      hook_(exit_code, message);
+    } catch (const std::exception&) {  // the line above has been printed; the record is a help, no more
+    }
+  }
+  end(exit_code);
+}
+
+void Runtime::Impl::end(int exit_code) {
   abort_code_ = exit_code;
   std::signal(SIGALRM, [](int) { ::_exit(abort_code_); });
   ::alarm(kAbortSeconds);
@@ -192,6 +223,8 @@ Runtime::Runtime(int* argc, char*** argv, double stall_seconds) : impl_(std::mak
   log::set_rank(impl_->rank, impl_->size);
   active_ = this;
   impl_->previous = std::set_terminate(on_terminate);
+  static const int registered = ::on_exit(on_exit_called, nullptr);
+  EXPUNGE_CHECK(registered == 0, "on_exit is not available");
   impl_->look_around();
   impl_->watchdog =
       std::make_unique<Watchdog>(stall_seconds, impl_->local_rank,
@@ -200,6 +233,7 @@ Runtime::Runtime(int* argc, char*** argv, double stall_seconds) : impl_(std::mak
 
 Runtime::~Runtime() {
   impl_->watchdog.reset();
+  impl_->node_watch.reset();
   if (active_ == this) {
     active_ = nullptr;
     std::set_terminate(impl_->previous);
@@ -232,9 +266,15 @@ void Runtime::suspend_watchdog(bool suspended) {
   if (impl_->watchdog) impl_->watchdog->suspend(suspended);
 }
 
+void set_abort_hook(std::function<void(int, const std::string&)> hook) {
+  const std::lock_guard lock(hook_mutex_);
+  hook_ = std::move(hook);
+}
+
 void Runtime::finish() {
   EXPUNGE_CHECK(!impl_->finished, "finish() is called once");
   phase("finish");
+  if (impl_->node_watch) impl_->node_watch->stop();
   impl_->world->barrier();
   impl_->finished = true;
   check_mpi(MPI_Finalize(), "MPI_Finalize");

@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "core/error.hpp"
+#include "core/fault.hpp"
 
 namespace expunge {
 namespace {
@@ -75,10 +76,13 @@ fs::path temporary_name(const fs::path& path) {
 void publish_replace(const fs::path& temporary, const fs::path& path) {
   try {
     sync_path(temporary, O_RDONLY);
+    fault::at_stage("fsync");
     if (::rename(temporary.c_str(), path.c_str()) != 0)
       throw DataError::cannot_write(
           fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
+    fault::at_stage("rename");
     sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
+    fault::at_stage("folder");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -88,12 +92,15 @@ void publish_replace(const fs::path& temporary, const fs::path& path) {
 bool publish_first(const fs::path& temporary, const fs::path& path) {
   try {
     sync_path(temporary, O_RDONLY);
+    fault::at_stage("fsync");
     if (::link(temporary.c_str(), path.c_str()) != 0) {
       if (errno == EEXIST) return false;
       throw DataError::cannot_write(
           fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
     }
+    fault::at_stage("rename");
     sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
+    fault::at_stage("folder");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,38 @@
 #include "core/log.hpp"
 
 namespace expunge {
+
+namespace {
+
+// The element of the scheduler that this process belongs to, "12_3"; empty outside of one.
+std::string element_name() {
+  const char* array = std::getenv("SLURM_ARRAY_JOB_ID");
+  const char* task = std::getenv("SLURM_ARRAY_TASK_ID");
+  const char* job = std::getenv("SLURM_JOB_ID");
+  if (array && task) return fmt::format("{}_{}", array, task);
+  return job ? job : "";
+}
+
+std::int64_t restart_number() {
+  const char* text = std::getenv("SLURM_RESTART_COUNT");
+  return text ? std::strtoll(text, nullptr, 10) : 0;
+}
+
+nlohmann::json identity() {
+  return {
+      {"host", host_name()}, {"pid", ::getpid()}, {"element", element_name()}, {"restart", restart_number()}};
+}
+
+bool is_mine(const std::filesystem::path& path) {
+  try {
+    const auto owner = nlohmann::json::parse(read_file(path));
+    return owner.at("host") == host_name() && owner.at("pid") == ::getpid();
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+}  // namespace
 
 Claims::Claims(double beat_seconds, double stale_seconds) : stale_seconds_(stale_seconds) {
   heart_ = std::thread([this, beat_seconds] {
@@ -33,7 +66,8 @@ Claims::Claims(double beat_seconds, double stale_seconds) : stale_seconds_(stale
 Claims::~Claims() {
   stop_ = true;
   heart_.join();
-  for (const auto& path : held_) ::unlink(path.c_str());
+  for (const auto& path : held_)
+    if (is_mine(path)) ::unlink(path.c_str());  // it may have been taken over
 }
 
 bool Claims::create(const std::filesystem::path& path) {
@@ -43,8 +77,9 @@ bool Claims::create(const std::filesystem::path& path) {
     if (errno == EEXIST) return false;
     throw DataError::cannot_write(fmt::format("{}: cannot claim: {}", path.string(), std::strerror(errno)));
   }
-  const std::string text =
-      nlohmann::json{{"host", host_name()}, {"pid", ::getpid()}, {"since", utc_now()}}.dump() + "\n";
+  auto owner = identity();
+  owner["since"] = utc_now();
+  const std::string text = owner.dump() + "\n";
   const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
   const int error = errno;
   ::close(fd);
@@ -63,6 +98,10 @@ bool Claims::stale(const std::filesystem::path& path) const {
   try {
     const auto owner = nlohmann::json::parse(read_file(path));
     const auto pid = owner.at("pid").get<pid_t>();
+    const std::string element = element_name();
+    if (!element.empty() && owner.value("element", "") == element &&
+        owner.value("restart", std::int64_t{0}) < restart_number())
+      return true;
     if (owner.at("host") == host_name()) return pid != ::getpid() && ::kill(pid, 0) != 0 && errno == ESRCH;
   } catch (const std::exception&) {
     // Half-written by a process that died in between: its age decides.
@@ -84,7 +123,7 @@ bool Claims::take(const std::filesystem::path& path) {
 
 void Claims::release(const std::filesystem::path& path) {
   const std::lock_guard lock(mutex_);
-  if (held_.erase(path)) ::unlink(path.c_str());
+  if (held_.erase(path) && is_mine(path)) ::unlink(path.c_str());
 }
 
 std::string Claims::owner(const std::filesystem::path& path) {

@@ -4,6 +4,8 @@
 
 #include "comm/bench_allreduce.hpp"
 #include "core/error.hpp"
+#include "core/fault.hpp"
+#include "core/reason.hpp"
 #include "engine/run.hpp"
 #include "tensor/torch.hpp"
 
@@ -39,6 +41,7 @@ extern "C" int expunge_engine_main(const char* command, const char* request_text
   keep_freed_memory();
   comm::Runtime runtime(nullptr, nullptr);
   try {
+    fault::set_place(runtime.world().rank(), 0, runtime.world().size());
     at::set_num_interop_threads(1);
     at::set_num_threads(1);
     at::globalContext().setDeterministicAlgorithms(true, false);
@@ -51,7 +54,10 @@ extern "C" int expunge_engine_main(const char* command, const char* request_text
   } catch (const InternalError& error) {
     runtime.abort(error.exit_code(), error.what());
   } catch (const AgreedError& error) {
-    if (runtime.world().rank() == 0) fmt::print(stderr, "expunge: {}\n", error.what());
+    if (runtime.world().rank() == 0) {
+      fmt::print(stderr, "expunge: {}\n", error.what());
+      leave_reason(error.what());
+    }
     runtime.finish();
     return error.exit_code();
   } catch (const Error& error) {

@@ -1,146 +1,30 @@
 // A sweep on the ranks at hand: originals first, by all ranks together when they are few, then cells by
-// groups of ranks that claim the next missing one. Nothing here changes a digit: results do not depend on how
-// many ranks a node gets.
+// groups of ranks that claim the next missing one (engine/worker.hpp). Nothing here changes a digit: results
+// do not depend on how many ranks a node gets.
 #include "engine/run.hpp"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <numeric>
 #include <set>
-#include <thread>
 
+#include "comm/abort_hook.hpp"
 #include "core/error.hpp"
+#include "core/fault.hpp"
 #include "core/files.hpp"
 #include "core/log.hpp"
 #include "core/signals.hpp"
 #include "core/text.hpp"
 #include "engine/cell.hpp"
-#include "engine/claims.hpp"
+#include "engine/worker.hpp"
 #include "store/store_file.hpp"
 #include "sweep/plan_json.hpp"
 
 namespace expunge {
 namespace {
-
-struct Item {
-  std::string id, key;
-  std::filesystem::path store;
-  std::function<void(comm::Communicator&)> compute;  // computes and publishes
-};
-
-// A readable store counts as done; a damaged one is set aside and redone.
-bool finished(const Item& item) {
-  if (!std::filesystem::exists(item.store)) return false;
-  try {
-    store::read_row(item.store);
-    return true;
-  } catch (const DataError& error) {
-    log::warn("{}; computing it again", error.what());
-    std::error_code ignored;
-    std::filesystem::remove(item.store, ignored);
-    return false;
-  }
-}
-
-void write_failure(const sweep::Layout& layout, const Item& item, const Error& error) {
-  const auto path = layout.failure(item.id);
-  make_folder(path.parent_path());
-  write_file_atomic(path, nlohmann::json{{"id", item.id},
-                                         {"key", item.key},
-                                         {"reason", error.what()},
-                                         {"exit_code", error.exit_code()},
-                                         {"host", host_name()},
-                                         {"time", utc_now()}}
-                                  .dump(2) +
-                              "\n");
-}
-
-enum class Next : int { kNothing = -1, kWait = -2 };
-
-class Worker {
- public:
-  Worker(Workbench& bench, Claims& claims, comm::Communicator& group)
-      : bench_(bench), claims_(claims), group_(group) {}
-
-  // Works through the items until all are done, failed or held by others; with `wait`, until others have
-  // finished theirs too. Collective over the group. Items that fail are recorded and left.
-  void work(const std::vector<Item>& items, bool wait) {
-    std::set<std::size_t> settled;
-    while (requested_exit() == 0) {
-      int choice = static_cast<int>(Next::kNothing);
-      group_.together([&] {
-        if (group_.rank() == 0) choice = choose(items, settled);
-      });
-      group_.broadcast(&choice, sizeof choice, 0);
-      if (choice == static_cast<int>(Next::kNothing) || (choice == static_cast<int>(Next::kWait) && !wait))
-        return;
-      if (choice == static_cast<int>(Next::kWait)) {
-        bench_.runtime.tick();
-        std::this_thread::sleep_for(std::chrono::milliseconds(300));
-        continue;
-      }
-      const Item& item = items[static_cast<std::size_t>(choice)];
-      settled.insert(static_cast<std::size_t>(choice));
-      run_item(item);
-    }
-  }
-
-  int failed() const { return failed_; }
-  bool interrupted() const { return interrupted_; }
-
- private:
-  int choose(const std::vector<Item>& items, std::set<std::size_t>& settled) {
-    bool others = false;
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      if (settled.count(i)) continue;
-      if (finished(items[i])) {
-        settled.insert(i);
-        continue;
-      }
-      if (!claims_.take(bench_.layout.claim(items[i].id))) {
-        others = true;
-        continue;
-      }
-      if (finished(items[i])) {  // published between the two looks
-        claims_.release(bench_.layout.claim(items[i].id));
-        settled.insert(i);
-        continue;
-      }
-      return static_cast<int>(i);
-    }
-    return static_cast<int>(others ? Next::kWait : Next::kNothing);
-  }
-
-  void run_item(const Item& item) {
-    bench_.runtime.phase(item.key);
-    try {
-      item.compute(group_);
-      std::error_code ignored;
-      if (group_.rank() == 0) std::filesystem::remove(bench_.layout.failure(item.id), ignored);
-    } catch (const Interrupted&) {
-      interrupted_ = true;
-    } catch (const CommError&) {
-      throw;
-    } catch (const InternalError&) {
-      throw;
-    } catch (const Error& error) {
-      ++failed_;
-      if (group_.rank() == 0) {
-        log::warn("{}: failed: {}", item.key, error.what());
-        write_failure(bench_.layout, item, error);
-      }
-    }
-    if (group_.rank() == 0) claims_.release(bench_.layout.claim(item.id));
-  }
-
-  Workbench& bench_;
-  Claims& claims_;
-  comm::Communicator& group_;
-  int failed_ = 0;
-  bool interrupted_ = false;
-};
 
 std::vector<Item> original_items(Workbench& bench, const sweep::Plan& plan,
                                  const std::vector<std::size_t>& cells, const SweepFacts& facts) {
@@ -160,8 +44,23 @@ std::vector<Item> original_items(Workbench& bench, const sweep::Plan& plan,
 void publish_cell(Workbench& bench, const store::Record& record) {
   const auto path = bench.layout.cell_store(record.id);
   make_folder(path.parent_path());
-  if (store::write_record(path, record) == store::Published::kDiffers)
+  if (store::write_record(path, record) == store::Published::kDiffers) {
     log::warn("{}: another process published different bits first; its store stands", record.key);
+    const auto first = store::read_row(path);
+    const auto folder = bench.layout.root / "conflicts";
+    make_folder(folder);
+    write_file_atomic(folder / (record.id + ".json"),
+                      nlohmann::json{{"id", record.id},
+                                     {"key", record.key},
+                                     {"published", first.science_sha256},
+                                     {"published_parameters", first.parameter_hash},
+                                     {"other", store::science_sha256(record)},
+                                     {"other_parameters", record.parameter_hash},
+                                     {"host", host_name()},
+                                     {"time", utc_now()}}
+                              .dump(2) +
+                          "\n");
+  }
   remove_checkpoints(bench.layout, record.id);
 }
 
@@ -188,12 +87,26 @@ std::vector<Item> cell_items(Workbench& bench, const sweep::Plan& plan, std::vec
   return out;
 }
 
+// Many tasks may start at once, each from its own copy of the job file: the plan is written where it is
+// another one, not by each.
+void write_plan(const sweep::Plan& plan, const sweep::Layout& layout) {
+  auto json = sweep::plan_to_json(plan);
+  if (std::filesystem::exists(layout.plan())) {
+    const std::string text = read_file(layout.plan()), key = "\"file\": \"";
+    auto same = json;
+    if (const auto at = text.rfind(key); at != std::string::npos)
+      same["file"] = text.substr(at + key.size(), text.find('"', at + key.size()) - at - key.size());
+    if (same.dump(1) + "\n" == text) return;
+  }
+  write_file_atomic(layout.plan(), json.dump(1) + "\n");
+}
+
 void prepare_folder(comm::Communicator& world, const sweep::Plan& plan, const sweep::Layout& layout) {
   world.together([&] {
     if (world.rank() != 0) return;
     for (const char* part : {"cells", "originals", "failures", "checkpoints", "claims", "logs"})
       make_folder(layout.root / part);
-    write_file_atomic(layout.plan(), sweep::plan_to_json(plan).dump(1) + "\n");
+    write_plan(plan, layout);
   });
 }
 
@@ -224,91 +137,197 @@ std::map<std::string, int> count_statuses(const std::vector<Item>& items) {
   return out;
 }
 
-}  // namespace
+// A task that the scheduler started again and again without an end: told, and not tried once more.
+// Collective.
+bool too_many_restarts(comm::Communicator& world, const sweep::Layout& layout, const std::vector<Item>& items,
+                       std::int64_t most) {
+  const char* text = std::getenv("SLURM_RESTART_COUNT");
+  std::int64_t restarts = text ? std::strtoll(text, nullptr, 10) : 0;
+  world.broadcast(&restarts, sizeof restarts, 0);
+  if (most < 0 || restarts <= most) return false;
+  if (world.rank() == 0) {
+    const std::string reason =
+        fmt::format("restarted {} times without finishing (at most {})", restarts, most);
+    fmt::print(stderr, "expunge: {}\n", reason);
+    for (const auto& item : items)
+      if (!finished(item)) write_failure(layout, item, kExitTooManyRestarts, reason, "");
+  }
+  return true;
+}
 
-int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
-  const auto begin = std::chrono::steady_clock::now();
-  comm::Communicator& world = runtime.world();
-  sweep::Plan plan;
-  std::vector<std::size_t> cells;
-  world.together([&] {
-    plan =
-        sweep::load(request.at("job").get<std::string>(), request.value("set", std::vector<std::string>{}));
-    const auto selection = request.value("cells", "");
-    cells.resize(plan.cells.size());
-    std::iota(cells.begin(), cells.end(), std::size_t{0});
-    if (!selection.empty()) cells = sweep::select_cells(plan, selection);
-  });
-  std::string sha = plan.sha256;
-  world.broadcast_text(sha, 0);
-  world.agree(sha == plan.sha256 ? "" : "this rank reads another job file than rank 0 (cell ids differ)",
-              kExitConfig);
-  runtime.set_stall_limit(plan.run.stall_seconds);
-
-  RunOptions options;
-  options.fresh = request.value("fresh", false);
-  options.keep_outputs = plan.run.keep_outputs;
-  options.checkpoint_seconds = plan.run.checkpoint_seconds;
-  options.checkpoint_steps = plan.run.checkpoint_steps;
-  Workbench bench(runtime,
-                  sweep::Layout{std::filesystem::path(request.at("out").get<std::string>()) / plan.name},
-                  options);
-  const SweepFacts facts{plan.name, plan.sha256, plan.metrics, plan.row_names};
-  prepare_folder(world, plan, bench.layout);
-  const auto originals = original_items(bench, plan, cells, facts);
-  const auto items = cell_items(bench, plan, cells, facts);
-  if (options.fresh) {
-    forget_results(world, bench.layout, originals);
-    forget_results(world, bench.layout, items);
+// One call of `run`, the same on every rank. Of the request: job, out, cells, set, fresh, device,
+// ranks_per_cell, only ("originals" or "cells": that stage alone, and 66 for cells whose original is not
+// there), max_restarts (86 when the scheduler started it more often).
+class SweepRun {
+ public:
+  SweepRun(comm::Runtime& runtime, const nlohmann::json& request)
+      : runtime_(runtime), world_(runtime.world()), request_(request), only_(request.value("only", "")) {
+    world_.agree(only_.empty() || only_ == "originals" || only_ == "cells"
+                     ? ""
+                     : fmt::format("--only {}: expected originals or cells", only_),
+                 kExitUsage);
+    load();
+    bench_ = std::make_unique<Workbench>(
+        runtime, sweep::Layout{std::filesystem::path(request.at("out").get<std::string>()) / plan_.name},
+        run_options());
+    facts_ = {plan_.name, plan_.sha256, plan_.metrics, plan_.row_names};
+    prepare_folder(world_, plan_, bench_->layout);
+    originals_ = original_items(*bench_, plan_, cells_, facts_);
+    items_ = cell_items(*bench_, plan_, cells_, facts_);
+    if (!bench_->options.fresh) return;
+    if (only_ != "cells") forget_results(world_, bench_->layout, originals_);
+    if (only_ != "originals") forget_results(world_, bench_->layout, items_);
   }
 
-  std::int64_t per_cell = request.value("ranks_per_cell", std::int64_t{0});
-  if (per_cell <= 0) per_cell = sweep::default_ranks_per_cell(plan, world.size());
-  per_cell = std::clamp<std::int64_t>(per_cell, 1, world.size());
-  const int groups = (world.size() + static_cast<int>(per_cell) - 1) / static_cast<int>(per_cell);
-  const auto host_group = world.split(world.rank() / static_cast<int>(per_cell), world.rank());
-  bench.use_device(request.value("device", "auto"));
-  const auto all = comm::make_transport(world, "auto", bench.gpu),
-             group = comm::make_transport(*host_group, "auto", bench.gpu);
-  if (world.rank() == 0)
-    log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan.name, items.size(),
-              originals.size(), world.size(), world.size() > 1 ? "s" : "", groups, groups > 1 ? "s" : "",
-              per_cell);
+  int run() {
+    if (too_many_restarts(world_, bench_->layout, worked_on(),
+                          request_.value("max_restarts", std::int64_t{-1})))
+      return kExitTooManyRestarts;
+    make_groups();
+    Claims claims;
+    Worker together(*bench_, claims, *all_, token_), apart(*bench_, claims, *group_, token_);
+    comm::set_abort_hook([&](int code, const std::string& message) {
+      for (const Worker* worker : {&together, &apart})
+        if (const Item* item = worker->current()) write_failure(bench_->layout, *item, code, message, token_);
+    });
+    try {
+      if (only_ != "cells") train_originals(together, apart);
+      if (only_ != "originals") compute_cells(apart);
+    } catch (const AgreedError&) {
+      comm::set_abort_hook({});
+      throw;
+    } catch (const Error& error) {  // here, while the record of what was at work can be written
+      runtime_.abort(error.exit_code(), error.what());
+    } catch (const std::exception& error) {
+      runtime_.abort(kExitInternal, error.what());
+    }
+    comm::set_abort_hook({});
+    return conclude(together, apart);
+  }
 
-  Claims claims;
-  Worker together(bench, claims, *all), apart(bench, claims, *group);
-  std::int64_t missing = 0;
-  if (world.rank() == 0)
-    missing = std::count_if(originals.begin(), originals.end(), [](const Item& i) { return !finished(i); });
-  world.broadcast(&missing, sizeof missing, 0);
-  if (missing >= groups && groups > 1)
-    apart.work(originals, true);
-  else
-    together.work(originals, true);
-  runtime.suspend_watchdog(true);  // other groups may still be busy for long
-  world.barrier();
-  runtime.suspend_watchdog(false);
-  apart.work(items, false);
-  runtime.suspend_watchdog(true);
-  world.barrier();
+ private:
+  void load() {
+    world_.together([&] {
+      plan_ = sweep::load(request_.at("job").get<std::string>(),
+                          request_.value("set", std::vector<std::string>{}));
+      const auto selection = request_.value("cells", "");
+      cells_.resize(plan_.cells.size());
+      std::iota(cells_.begin(), cells_.end(), std::size_t{0});
+      if (!selection.empty()) cells_ = sweep::select_cells(plan_, selection);
+    });
+    std::string sha = plan_.sha256;
+    world_.broadcast_text(sha, 0);
+    world_.agree(sha == plan_.sha256 ? "" : "this rank reads another job file than rank 0 (cell ids differ)",
+                 kExitConfig);
+    const char* shared =
+        std::getenv("EXPUNGE_RUN");  // of tasks side by side that count as one run (launch/local.sh)
+    token_ = shared ? shared : fmt::format("{} {} {}", host_name(), ::getpid(), utc_now());
+    world_.broadcast_text(token_, 0);
+    runtime_.set_stall_limit(plan_.run.stall_seconds);
+  }
 
-  int code = std::max(requested_exit(), together.interrupted() || apart.interrupted() ? kExitRequeue : 0);
-  for (int other : world.all_gather_value(code)) code = std::max(code, other);
-  int failures = 0;
-  for (int f : world.all_gather_value(group->rank() == 0 ? apart.failed() : 0)) failures += f;
-  failures += together.failed();
-  if (world.rank() == 0) {
+  RunOptions run_options() const {
+    RunOptions options;
+    options.fresh = request_.value("fresh", false);
+    options.keep_outputs = plan_.run.keep_outputs;
+    options.checkpoint_seconds = plan_.run.checkpoint_seconds;
+    options.checkpoint_steps = plan_.run.checkpoint_steps;
+    return options;
+  }
+
+  void make_groups() {
+    std::int64_t wish = request_.value("ranks_per_cell", std::int64_t{0});
+    if (wish <= 0) wish = sweep::default_ranks_per_cell(plan_, world_.size());
+    const int per_cell = static_cast<int>(std::clamp<std::int64_t>(wish, 1, world_.size()));
+    groups_ = (world_.size() + per_cell - 1) / per_cell;
+    first_of_group_ = world_.rank() / per_cell * per_cell;
+    const auto host_group = world_.split(world_.rank() / per_cell, world_.rank());
+    bench_->use_device(request_.value("device", "auto"));
+    all_ = comm::make_transport(world_, "auto", bench_->gpu);
+    group_ = comm::make_transport(*host_group, "auto", bench_->gpu);
+    if (world_.rank() == 0)
+      log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan_.name, items_.size(),
+                originals_.size(), world_.size(), world_.size() > 1 ? "s" : "", groups_,
+                groups_ > 1 ? "s" : "", per_cell);
+  }
+
+  // By all ranks together when they are few.
+  void train_originals(Worker& together, Worker& apart) {
+    std::int64_t missing = 0;
+    if (world_.rank() == 0)
+      missing =
+          std::count_if(originals_.begin(), originals_.end(), [](const Item& i) { return !finished(i); });
+    world_.broadcast(&missing, sizeof missing, 0);
+    const bool each_its_own = missing >= groups_ && groups_ > 1;
+    if (each_its_own)
+      fault::set_place(world_.rank(), first_of_group_, first_of_group_ + group_->size());
+    else
+      fault::set_place(world_.rank(), 0, world_.size());
+    (each_its_own ? apart : together).work(originals_, true);
+    wait_for_all();
+  }
+
+  void compute_cells(Worker& apart) {
+    fault::set_place(world_.rank(), first_of_group_, first_of_group_ + group_->size());
+    // A scheduler's task owns its cells: who else holds one is a dead or doubled incarnation, and its end is
+    // waited for.
+    apart.work(items_, only_ == "cells");
+    wait_for_all();
+  }
+
+  void wait_for_all() {
+    runtime_.suspend_watchdog(true);  // other groups may still be busy for long
+    world_.barrier();
+    runtime_.suspend_watchdog(false);
+  }
+
+  const std::vector<Item>& worked_on() const { return only_ == "originals" ? originals_ : items_; }
+
+  int conclude(const Worker& together, const Worker& apart) {
+    int code = std::max(requested_exit(), together.interrupted() || apart.interrupted() ? kExitRequeue : 0);
+    for (int other : world_.all_gather_value(code)) code = std::max(code, other);
+    int failures = together.failed();
+    for (int f : world_.all_gather_value(group_->rank() == 0 ? apart.failed() : 0)) failures += f;
+    bool input_missing = false;
+    for (const int m : world_.all_gather_value(static_cast<int>(apart.input_missing())))
+      input_missing |= m != 0;
+    if (world_.rank() == 0) summarise(code, failures);
+    if (code != 0) return code;
+    if (input_missing && only_ == "cells") return kExitMissing;
+    return failures > 0 ? kExitNotAsAsked : kExitOk;
+  }
+
+  void summarise(int code, int failures) const {
     std::vector<std::string> parts;
-    for (const auto& [status, count] : count_statuses(items))
+    for (const auto& [status, count] : count_statuses(worked_on()))
       parts.push_back(fmt::format("{} {}", count, status));
     fmt::print(
-        "{}: {} cells: {}; {}\n", plan.name, items.size(), join(parts, ", "),
-        human_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
-    if (failures > 0) fmt::print("failures: {}\n", (bench.layout.root / "failures").string());
+        "{}: {} {}: {}; {}\n", plan_.name, worked_on().size(), only_ == "originals" ? "originals" : "cells",
+        join(parts, ", "),
+        human_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()));
+    if (failures > 0) fmt::print("failures: {}\n", (bench_->layout.root / "failures").string());
     if (code != 0) fmt::print("interrupted; run the same command again to go on\n");
     std::fflush(stdout);
   }
-  return code != 0 ? code : failures > 0 ? kExitNotAsAsked : kExitOk;
+
+  comm::Runtime& runtime_;
+  comm::Communicator& world_;
+  const nlohmann::json& request_;
+  std::string only_, token_;  // token_: of this call, on all ranks
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  sweep::Plan plan_;
+  std::vector<std::size_t> cells_;
+  std::unique_ptr<Workbench> bench_;
+  SweepFacts facts_;
+  std::vector<Item> originals_, items_;
+  int groups_ = 1, first_of_group_ = 0;
+  std::unique_ptr<comm::Communicator> all_, group_;
+};
+
+}  // namespace
+
+int run_sweep(comm::Runtime& runtime, const nlohmann::json& request) {
+  return SweepRun(runtime, request).run();
 }
 
 }  // namespace expunge

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.hpp"
+#include "core/fault.hpp"
 #include "engine/context_impl.hpp"
 #include "engine/owned_grains.hpp"
 
@@ -198,6 +200,7 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
 
 // Collective. The sum over grains of gradients (and BatchNorm statistics), in tree order.
 StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& loss, StepMode mode) {
+  const bool struck = fault::at_step();
   const auto grains = static_cast<std::int64_t>(plan.grains.size());
   const int poll = setup.poll();
   reducer->begin(grains);
@@ -206,6 +209,8 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
   const Failure failure = run_owned(first, reducer->last_leaf(), [&](std::int64_t g) {
     run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
   });
+  if (struck && mine.empty()) fault::not_struck();
+  if (struck && !mine.empty()) mine.front().objective = std::numeric_limits<double>::quiet_NaN();
   StepOutcome out = exchange(plan, poll, failure, mine, all);
   if (curriculum.active() && mode.divide) {
     const auto sums = losses_of(plan, all);

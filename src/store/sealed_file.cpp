@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "core/fault.hpp"
 #include "core/files.hpp"
 #include "core/hash.hpp"
 #include "store/record.hpp"
@@ -48,8 +49,15 @@ void write_bytes(const fs::path& temporary, std::string_view seal, std::string_v
     throw DataError::cannot_write(
         fmt::format("{}: cannot create: {}", temporary.string(), std::strerror(errno)));
   try {
+    fault::at_stage("create");
+    if (fault::disk_is_full())
+      throw DataError::cannot_write(
+          fmt::format("{}: cannot write: {} (EXPUNGE_FAULT)", path.string(), std::strerror(ENOSPC)));
     write_all(fd, seal, path);
-    write_all(fd, body, path);
+    write_all(fd, body.substr(0, body.size() / 2), path);
+    fault::at_stage("write");
+    write_all(fd, body.substr(body.size() / 2), path);
+    if (fault::cuts_files_short() && ::ftruncate(fd, static_cast<off_t>(body.size() / 2)) != 0) ::abort();
   } catch (...) {
     ::close(fd);
     ::unlink(temporary.c_str());
@@ -61,6 +69,7 @@ void write_bytes(const fs::path& temporary, std::string_view seal, std::string_v
     ::unlink(temporary.c_str());
     throw DataError::cannot_write(fmt::format("{}: cannot write: {}", path.string(), std::strerror(error)));
   }
+  fault::at_stage("flush");
 }
 
 void check_seal(std::string_view bytes, const std::string& path) {
@@ -84,6 +93,20 @@ void check_seal(std::string_view bytes, const std::string& path) {
   throw damaged("damaged: its hash does not match its contents");
 }
 
+// A file system that lost a part of what it accepted is noticed before the file gets its name.
+void verify_written(const fs::path& temporary, const fs::path& path) {
+  try {
+    verify_seal(temporary);
+  } catch (const DataError& error) {
+    ::unlink(temporary.c_str());
+    std::string reason = error.what();
+    const std::string prefix = temporary.string() + ": ";
+    if (reason.rfind(prefix, 0) == 0) reason.erase(0, prefix.size());
+    throw DataError::cannot_write(
+        fmt::format("{}: what reached the disk is not what was written: {}", path.string(), reason));
+  }
+}
+
 }  // namespace
 
 bool write_sealed(const fs::path& path, const std::string& kind, Publish how, std::size_t expected_bytes,
@@ -101,6 +124,7 @@ bool write_sealed(const fs::path& path, const std::string& kind, Publish how, st
     const std::string_view body(bytes.data() + h5::kUserBlock, bytes.size() - h5::kUserBlock);
     write_bytes(temporary, seal_of(body), body, path);
     file.close();
+    verify_written(temporary, path);
   } catch (const h5::Failure& failure) {
     ::unlink(temporary.c_str());
     throw DataError::cannot_write(

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <string_view>
+#include <unordered_map>
 
 #include "core/error.hpp"
+#include "core/files.hpp"
 #include "core/text.hpp"
 #include "sweep/sweep.hpp"
 
@@ -38,16 +41,36 @@ std::size_t by_id(const Plan& plan, const std::string& token) {
   return *found;
 }
 
+// `@FILE:LINE`: the selection is a line (counted from 0) of a file, as batch scripts write them.
+std::string line_of_file(const std::string& selection) {
+  const auto colon = selection.rfind(':');
+  const auto index = colon == std::string::npos ? std::nullopt : index_of(selection.substr(colon + 1));
+  if (!index)
+    throw UsageError(fmt::format("--cells {}: expected @FILE:LINE, lines counted from 0", selection));
+  const std::string file = selection.substr(1, colon - 1);
+  const auto lines = split(read_file(file), '\n');
+  if (*index >= lines.size() || lines[*index].empty())
+    throw UsageError(fmt::format("--cells {}: {} has no line {}", selection, file, *index));
+  return lines[*index];
+}
+
 }  // namespace
 
-std::vector<std::size_t> select_cells(const Plan& plan, const std::string& selection) {
+std::vector<std::size_t> select_cells(const Plan& plan, const std::string& given) {
+  const std::string selection = given.rfind("@", 0) == 0 ? line_of_file(given) : given;
   std::vector<std::size_t> out;
   std::vector<bool> taken(plan.cells.size(), false);
+  std::unordered_map<std::string_view, std::size_t> ids;  // whole ids are the common case
+  for (std::size_t i = 0; i < plan.cells.size(); ++i) ids.emplace(plan.cells[i].id, i);
   const auto take = [&](std::size_t i) {
     if (!taken[i]) out.push_back(i);
     taken[i] = true;
   };
   for (const auto& token : split(selection, ',')) {
+    if (const auto found = ids.find(token); found != ids.end()) {
+      take(found->second);
+      continue;
+    }
     const auto parts = split(token, '-');
     const auto first = index_of(parts[0]), last = index_of(parts.back());
     if (parts.size() > 2 || !first || !last ||

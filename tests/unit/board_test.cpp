@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <set>
 
 #include "board/merge.hpp"
@@ -177,6 +178,56 @@ TEST(Merge, BytesDoNotDependOnProcessesOrOrder) {
   EXPECT_EQ(bytes(sweep, 3), one);
   EXPECT_EQ(bytes(sweep, 100), one);
   EXPECT_EQ(bytes(again, 2), one);
+}
+
+TEST(Merge, TheIndexOpensOnlyNewStoresAndChangesNothing) {
+  const SweepFolder sweep({"finetune", "scrub"}, {1, 2});
+  sweep.add_all({"finetune"}, {1, 2});
+  const auto index = index_path(sweep.path());
+  const auto bytes_of = [&](const fs::path& with) {
+    write_board(sweep.path() / "board.h5", merge(sweep.path(), 1, with).board);
+    return read_file(sweep.path() / "board.h5");
+  };
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  EXPECT_EQ(bytes_of(index), bytes_of({}));  // now from the index
+  // A store that the index knows is not opened again: its damage goes unseen while size and time stay.
+  const auto known = sweep.store(SweepFolder::record("finetune", 1));
+  const auto time = fs::last_write_time(known);
+  std::string bytes = read_file(known);
+  const std::string good = bytes;
+  bytes[3000] = static_cast<char>(bytes[3000] ^ 1);
+  std::ofstream(known, std::ios::binary) << bytes;
+  EXPECT_EQ(merge(sweep.path(), 1, index).board.merged(), 1u);  // its time is new
+  fs::last_write_time(known, time);
+  std::ofstream(known, std::ios::binary) << good;
+  fs::last_write_time(known, time);
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  // New, changed and removed stores.
+  sweep.add_all({"scrub"}, {1});
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  fs::resize_file(known, 2000);
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  fs::remove(known);
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  EXPECT_EQ(merge(sweep.path(), 1, index).board.merged(), 2u);
+  // A damaged index is made again.
+  std::string text = read_file(index);
+  text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 4);
+  std::ofstream(index, std::ios::binary) << text;
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  std::ofstream(index, std::ios::binary) << "expunge index 1\nnothing";
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+  EXPECT_EQ(bytes_of(index), bytes_of({}));
+}
+
+TEST(Merge, ConflictsOfDoubledRunsAreListed) {
+  const SweepFolder sweep({"finetune"}, {1});
+  sweep.add_all({"finetune"}, {1});
+  make_folder(sweep.path() / "conflicts");
+  write_file_atomic(sweep.path() / "conflicts" / "0123.json", "{}");
+  const auto merged = merge(sweep.path());
+  EXPECT_EQ(merged.problems.at("conflict").size(), 1u);
+  EXPECT_EQ(merged.board.merged(), 1u);
 }
 
 TEST(Merge, PlansThatAreNone) {

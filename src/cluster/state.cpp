@@ -1,0 +1,325 @@
+#include "cluster/state.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <set>
+#include <unordered_map>
+
+#include "core/error.hpp"
+#include "core/files.hpp"
+#include "core/text.hpp"
+#include "store/sealed_file.hpp"
+#include "store/store_file.hpp"
+
+namespace expunge::cluster {
+namespace {
+
+constexpr double kClaimSeconds = 120;  // without a heartbeat: nobody is at work on the node
+constexpr int kKilled = 128;
+constexpr double kNearLimit = 90;  // seconds before the time limit that count as reached
+
+double work_of(const sweep::Cell& cell) {
+  return (cell.budget_flops > 0 ? std::min(cell.flops, cell.budget_flops) : cell.flops) + cell.eval_flops;
+}
+
+std::string element_name(const Chunk& chunk, std::size_t task) {
+  return chunk.stage == "reduce" ? chunk.job : fmt::format("{}_{}", chunk.job, task);
+}
+
+std::optional<nlohmann::json> read_json(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return std::nullopt;
+  try {
+    return nlohmann::json::parse(read_file(path));
+  } catch (const std::exception&) {
+    return nlohmann::json::object();
+  }
+}
+
+// What an exit code of a task means where no failure record says more.
+std::string exit_text(int code) {
+  switch (code) {
+    case kExitRequeue:
+      return "checkpointed at its time limit, and was not put back into the queue";
+    case kExitTooManyRestarts:
+      return "restarted too often without finishing";
+    case kExitComm:
+      return "a rank was killed, or communication failed";
+    case kExitStuck:
+      return "no progress within the stall limit";
+    case kExitMissing:
+      return "an input was missing";
+    default:
+      return code > kKilled ? fmt::format("killed by signal {}", code - kKilled)
+                            : fmt::format("ended with exit code {}", code);
+  }
+}
+
+}  // namespace
+
+const char* state_name(State state) {
+  switch (state) {
+    case State::kDone:
+      return "done";
+    case State::kRunning:
+      return "running";
+    case State::kQueued:
+      return "queued";
+    case State::kFailed:
+      return "failed";
+    case State::kTimedOut:
+      return "timed_out";
+    case State::kCorrupt:
+      return "corrupt";
+    case State::kMissing:
+      return "missing";
+  }
+  return "?";
+}
+
+std::size_t SweepState::count(State state) const {
+  return static_cast<std::size_t>(
+      std::count_if(cells.begin(), cells.end(), [&](const NodeState& n) { return n.state == state; }));
+}
+
+// True when there is a store, good or damaged.
+bool StateReader::from_store(const fs::path& path, NodeState& node) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return false;
+  Seen& seen = seen_[path.string()];
+  const auto modified = static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
+  if (seen.modified != modified || seen.size != static_cast<std::uintmax_t>(info.st_size)) {
+    seen = {static_cast<std::uintmax_t>(info.st_size), modified, "", "", 0};
+    try {
+      const auto row = store::read_row(path);
+      seen.outcome = row.status;
+      if (const auto wall = row.timing.find("wall"); wall != row.timing.end()) seen.seconds = wall->second;
+    } catch (const Error& error) {
+      seen.problem = error.what();
+    }
+  }
+  node.outcome = seen.outcome;
+  node.seconds = seen.seconds;
+  node.state = seen.problem.empty() ? State::kDone : State::kCorrupt;
+  node.reason = seen.problem;
+  return true;
+}
+
+void StateReader::from_records(const std::string& id, NodeState& node) const {
+  const auto record = read_json(layout_.failure(id));
+  if (!record) return;
+  node.state = State::kFailed;
+  node.reason = record->value("reason", "unreadable failure record");
+}
+
+// Who is at work on a node now.
+std::optional<std::string> StateReader::claimed_by(const std::string& id) const {
+  const auto path = layout_.claim(id);
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0 || std::difftime(std::time(nullptr), info.st_mtime) > kClaimSeconds)
+    return std::nullopt;
+  const auto claim = read_json(path);
+  if (!claim || !claim->contains("host")) return std::nullopt;
+  return fmt::format("{}, process {}", claim->value("host", "?"), claim->value("pid", 0L));
+}
+
+// The last submission that holds a node, if any.
+void StateReader::find_places(const std::vector<Submission>& submissions) {
+  original_places_.assign(plan_.originals.size(), {});
+  cell_places_.assign(plan_.cells.size(), {});
+  std::unordered_map<std::string, std::size_t> index;
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) index[plan_.cells[i].id] = i;
+  for (const auto& submission : submissions)
+    for (const auto& chunk : submission.chunks)
+      for (std::size_t t = 0; t < chunk.tasks.size(); ++t)
+        for (const auto& id : chunk.tasks[t]) {
+          const auto found = index.find(id);
+          if (found == index.end()) continue;
+          auto& place = chunk.stage == "originals" ? original_places_[plan_.cells[found->second].original]
+                                                   : cell_places_[found->second];
+          place = {&submission, &chunk, t};
+        }
+}
+
+void StateReader::from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue,
+                             SweepState& out) {
+  std::map<Element, const QueueEntry*> entries;
+  std::map<std::string, std::vector<const QueueEntry*>> by_job;
+  for (const auto& entry : queue) {
+    entries[{entry.job, entry.index}] = &entry;
+    by_job[entry.job].push_back(&entry);
+  }
+  const auto is_pending = [](const QueueEntry& e) {
+    return e.state == "PENDING" || e.state == "REQUEUED" || e.state == "REQUEUE_HOLD";
+  };
+  const auto settle = [&](const Place& place, const std::string& id, NodeState& node) {
+    if (!place.chunk || place.chunk->job.empty() || node.state == State::kDone) return;
+    node.job = element_name(*place.chunk, place.task);
+    const auto found = entries.find({place.chunk->job, static_cast<std::int64_t>(place.task)});
+    if (found == entries.end()) return;
+    const bool waits = is_pending(*found->second);
+    const auto owner = waits ? std::nullopt : claimed_by(id);
+    // A cell that failed while its task goes on with others is not tried again by it.
+    if (node.state == State::kFailed && !waits && !owner) return;
+    node.state = owner ? State::kRunning : State::kQueued;
+    node.reason = owner ? *owner : waits ? found->second->reason : "its task is running";
+  };
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    settle(original_places_[i], plan_.originals[i].id, out.originals[i]);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i)
+    settle(cell_places_[i], plan_.cells[i].id, out.cells[i]);
+  for (const auto& submission : submissions)
+    for (const auto& chunk : submission.chunks) {
+      const auto found = by_job.find(chunk.job);
+      if (chunk.job.empty() || found == by_job.end()) continue;
+      QueuedJob job{submission.number(), chunk.name, chunk.job, "", 0, 0};
+      for (const auto* entry : found->second) {
+        const bool waits = is_pending(*entry);
+        ++(waits ? job.pending : job.running);
+        if (waits) job.reason = entry->reason;
+      }
+      out.jobs.push_back(std::move(job));
+    }
+}
+
+void StateReader::explain_node(const std::string& id, const Place& place,
+                               const std::map<Element, JobEnd>& ends, NodeState& node) const {
+  if (node.state != State::kMissing && node.state != State::kFailed) return;
+  if (!place.chunk || place.chunk->job.empty()) return;
+  node.job = element_name(*place.chunk, place.task);
+  if (place.chunk->state == ChunkState::kCancelled) {
+    if (node.state == State::kMissing) node.reason = "cancelled";
+    return;
+  }
+  const auto end = ends.find({place.chunk->job, static_cast<std::int64_t>(place.task)});
+  if (end != ends.end() && (end->second.state == "TIMEOUT" || end->second.state == "DEADLINE")) {
+    node.state = State::kTimedOut;
+    node.reason = fmt::format("job {} reached its time limit", node.job);
+    return;
+  }
+  if (node.state == State::kFailed) return;  // its own record says why
+  if (const auto record = read_json(place.submission->ended_file(*place.chunk, place.task))) {
+    const int code = record->value("exit", 0);
+    const double seconds = record->value("seconds", 0.0);
+    if (code == 0) return;
+    const bool at_limit =
+        code > kKilled && seconds >= static_cast<double>(place.submission->time_limit) - kNearLimit;
+    node.state = code == kExitRequeue || at_limit ? State::kTimedOut : State::kFailed;
+    std::string reason = at_limit ? "reached its time limit" : exit_text(code);
+    std::error_code ignored;
+    const auto file = place.submission->reason_file(*place.chunk, place.task);
+    if (code != kExitRequeue && fs::exists(file, ignored)) reason = split(read_file(file), '\n').front();
+    node.reason = fmt::format("job {} on {}: {}", node.job, record->value("host", "?"), reason);
+    return;
+  }
+  if (end != ends.end()) {
+    if (end->second.state == "COMPLETED") return;
+    node.state = State::kFailed;
+    node.reason = fmt::format("job {}: {} ({})", node.job, end->second.state, end->second.reason);
+    return;
+  }
+  if (const auto claim = read_json(layout_.claim(id))) {
+    node.state = State::kFailed;
+    node.reason = fmt::format("{} (process {}) ended in the middle of it", claim->value("host", "?"),
+                              claim->value("pid", 0L));
+    return;
+  }
+  node.reason = fmt::format("job {} left the queue without a word", node.job);
+}
+
+void StateReader::explain(SweepState& out, const Scheduler* scheduler) const {
+  std::set<std::string> jobs;
+  const auto ask_about = [&](const std::vector<NodeState>& nodes, const std::vector<Place>& places) {
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+      if ((nodes[i].state == State::kMissing || nodes[i].state == State::kFailed) && places[i].chunk &&
+          !places[i].chunk->job.empty() && places[i].chunk->state == ChunkState::kSubmitted)
+        jobs.insert(places[i].chunk->job);
+  };
+  ask_about(out.originals, original_places_);
+  ask_about(out.cells, cell_places_);
+  std::map<Element, JobEnd> ends;
+  if (scheduler && !jobs.empty()) ends = scheduler->ended({jobs.begin(), jobs.end()});
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    explain_node(plan_.originals[i].id, original_places_[i], ends, out.originals[i]);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    explain_node(plan_.cells[i].id, cell_places_[i], ends, out.cells[i]);
+    if (out.cells[i].state != State::kMissing || !out.cells[i].reason.empty()) continue;
+    // Runs without a scheduler leave claims, too.
+    if (const auto owner = claimed_by(plan_.cells[i].id))
+      out.cells[i].state = State::kRunning, out.cells[i].reason = *owner;
+  }
+}
+
+void StateReader::list_damage(SweepState& out) const {
+  const auto prefix_free = [&](std::string text) {
+    const std::string prefix = layout_.root.string() + "/";
+    if (text.rfind(prefix, 0) == 0) text.erase(0, prefix.size());
+    return text;
+  };
+  for (const auto* nodes : {&out.originals, &out.cells})
+    for (const auto& node : *nodes)
+      if (node.state == State::kCorrupt) out.notes.push_back("damaged store: " + prefix_free(node.reason));
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(layout_.root / "checkpoints", ignored)) {
+    if (entry.path().extension() != ".h5") continue;
+    try {
+      store::verify_seal(entry.path());
+    } catch (const Error& error) {
+      if (fs::exists(entry.path(), ignored))
+        out.notes.push_back("damaged checkpoint (the other generation is used): " +
+                            prefix_free(error.what()));
+    }
+  }
+  for (const auto& entry : fs::directory_iterator(layout_.root / "conflicts", ignored))
+    out.notes.push_back(fmt::format("two runs of cell {} differ: {}", entry.path().stem().string(),
+                                    prefix_free(entry.path().string())));
+  std::sort(out.notes.begin(), out.notes.end());
+}
+
+// Remaining work at the pace of the finished cells, shared by what is at work now (or by all, when nothing
+// is).
+void StateReader::estimate(SweepState& out) const {
+  double seconds = 0, work = 0, left = 0;
+  std::size_t at_work = 0, waiting = 0;
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    const auto& node = out.cells[i];
+    if (node.state == State::kDone) seconds += node.seconds, work += work_of(plan_.cells[i]);
+    if (node.state == State::kRunning) ++at_work;
+    if (node.state == State::kRunning || node.state == State::kQueued)
+      left += work_of(plan_.cells[i]), ++waiting;
+  }
+  if (waiting == 0)
+    out.seconds_left = 0;
+  else if (work > 0)
+    out.seconds_left = left * seconds / work / static_cast<double>(std::max<std::size_t>(1, at_work));
+}
+
+SweepState StateReader::read(const std::vector<Submission>& submissions,
+                             const std::optional<std::vector<QueueEntry>>& queue, const std::string& no_queue,
+                             const Scheduler* scheduler) {
+  SweepState out;
+  out.originals.resize(plan_.originals.size());
+  out.cells.resize(plan_.cells.size());
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    if (!from_store(layout_.original_store(plan_.originals[i].id), out.originals[i]))
+      from_records(plan_.originals[i].id, out.originals[i]);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i)
+    if (!from_store(layout_.cell_store(plan_.cells[i].id), out.cells[i]))
+      from_records(plan_.cells[i].id, out.cells[i]);
+  find_places(submissions);
+  if (queue)
+    from_queue(submissions, *queue, out);
+  else if (!no_queue.empty())
+    out.notes.push_back("the queue is not known: " + no_queue);
+  explain(out, queue ? scheduler : nullptr);
+  list_damage(out);
+  for (const auto& submission : submissions)
+    if (submission.plan_sha256 != plan_.sha256) out.changed.push_back(submission.number());
+  estimate(out);
+  return out;
+}
+
+}  // namespace expunge::cluster
