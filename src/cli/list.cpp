@@ -41,7 +41,25 @@ void list_methods() {
   for (const auto* d : methods::descriptors())
     rows.push_back({d->name, d->taxonomy.measure, d->taxonomy.corrupt, d->taxonomy.retain,
                     d->taxonomy.parameters, d->summary});
-  fmt::print("{}", text_table(rows));
+  fmt::print(
+      "{}taxonomy of MU-Bench, Table 2: what is measured, how D_f is corrupted, what holds D_r, which "
+      "parameters change\n",
+      text_table(rows));
+}
+
+// What the method does with its defaults, beside one epoch of plain fine-tuning on D_r.
+void print_cost(const methods::Descriptor& d, config::Reader& in) {
+  const methods::Sizes sizes{.forget = 100, .retain = 900, .classes = 10, .unseen = 100};
+  Rows rows{{"phase", "steps", "forward", "backward", "teacher"}};
+  double flops = 0;
+  for (const auto& p : d.plan(in, sizes)) {
+    rows.push_back({p.name, fmt::format("{}", p.steps), fmt::format("{:.0f}", p.forward),
+                    fmt::format("{:.0f}", p.backward), fmt::format("{:.0f}", p.teacher)});
+    flops += 2 * (p.forward + p.teacher) +
+             4 * p.backward;  // per parameter and sample (methods of counting: 2, 4, 2)
+  }
+  fmt::print("\ncost for 100 samples of D_f and 900 of D_r, in samples passed\n{}", text_table(rows, "  "));
+  fmt::print("about {:.2f} epochs of fine-tuning on D_r\n", flops / (6.0 * 900));
 }
 
 void show_method(const std::string& name) {
@@ -49,10 +67,15 @@ void show_method(const std::string& name) {
   fmt::print("{}: {}\nsource: {}\n", d.name, d.summary, d.source);
   fmt::print("measure: {}; corrupt: {}; retain: {}; parameters: {}\n", d.taxonomy.measure, d.taxonomy.corrupt,
              d.taxonomy.retain, d.taxonomy.parameters);
+  std::vector<std::string> needs;
+  for (const auto need : d.needs) needs.push_back(methods::describe(need));
+  if (!needs.empty()) fmt::print("needs: {}\n", join(needs, "; "));
+  for (const auto& deviation : d.deviations) fmt::print("departs from its references: {}\n", deviation);
+  if (d.stops_early) fmt::print("may stop earlier than planned\n");
   if (d.from_scratch) fmt::print("starts from a new initialisation; its defaults are the job's [original]\n");
   config::Diagnostics problems;
   config::Reader in("method." + name, {}, problems);
-  d.plan(in, {.forget = 100, .retain = 900, .classes = 10});
+  print_cost(d, in);
   print_options(fmt::format("[method.{}]", name), in);
   fmt::print("optimizer may be a name alone; lr, weight_decay and momentum may stand beside it.\n");
 }

@@ -253,6 +253,9 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   record.row.assign(record.row_names.size(), std::numeric_limits<double>::quiet_NaN());
   if (comm.rank() == 0 && bench.options.progress)
     node.progress = std::make_unique<Progress>(cell.method, "samples", cell.total_steps * train.batch);
+  node.prepare = [&](models::Model& network) {
+    return methods::prepare(cell.method, cell.settings.at("method_options"), network, seed);
+  };
   auto setup = node.setup(train, seed, cell.total_steps);
   setup.budget_flops = cell.budget_flops;
   Context ctx(std::move(setup));

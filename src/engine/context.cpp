@@ -1,7 +1,7 @@
 #include "engine/context.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <numeric>
 #include <set>
 
 #include "core/error.hpp"
@@ -16,13 +16,10 @@ Context::Impl::Impl(Setup s)
       curriculum(setup.train, setup.task->classes()),
       clock(std::chrono::steady_clock::now()) {
   std::int64_t bound = 0;
-  for (const auto* ids : {&setup.forget, &setup.retain})
+  for (const auto* ids : {&setup.forget, &setup.retain, &setup.unseen})
     if (!ids->empty()) bound = std::max(bound, *std::max_element(ids->begin(), ids->end()) + 1);
   forget_member.assign(static_cast<std::size_t>(bound), 0);
   for (auto id : setup.forget) forget_member[static_cast<std::size_t>(id)] = 1;
-  gradient_size = leaf_size = setup.parameters->trainable.size();
-  for (models::BatchNorm* bn : setup.model->batch_norms()) leaf_size += 2 * bn->running_mean.numel();
-  reducer = std::make_unique<comm::OrderedSum>(*setup.comm, leaf_size, setup.arithmetic);
   if (setup.eval_frozen) {
     for (const auto& module : setup.model->modules(false)) {
       const auto own = module->parameters();
@@ -32,24 +29,41 @@ Context::Impl::Impl(Setup s)
     }
   }
   if (setup.resume) restore(*setup.resume);
+  resumed = std::move(setup.resume);
   setup.resume.reset();
 }
 
 Context::Context(Setup setup) : impl_(std::make_unique<Impl>(std::move(setup))) {}
 Context::~Context() = default;
 
-Stream Context::forget() const {
-  return {{Source{"forget", std::make_shared<const std::vector<std::int64_t>>(impl_->setup.forget)}}};
+namespace {
+
+SampleIds shared(std::vector<std::int64_t> ids) {
+  return std::make_shared<const std::vector<std::int64_t>>(std::move(ids));
 }
-Stream Context::retain() const {
-  return {{Source{"retain", std::make_shared<const std::vector<std::int64_t>>(impl_->setup.retain)}}};
+
+}  // namespace
+
+Stream Context::forget() const { return of_ids("forget", impl_->setup.forget); }
+Stream Context::retain() const { return of_ids("retain", impl_->setup.retain); }
+Stream Context::unseen() const { return of_ids("unseen", impl_->setup.unseen); }
+Stream Context::of_ids(const std::string& name, std::vector<std::int64_t> ids) const {
+  return {{Source{name, shared(std::move(ids))}}};
+}
+
+Stream Context::of_samples(const std::string& name, std::int64_t count,
+                           std::shared_ptr<const SampleSource> samples) const {
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(count));
+  std::iota(ids.begin(), ids.end(), 0);
+  return {{Source{name, shared(std::move(ids)), 0, std::move(samples)}}};
 }
 
 Stream Context::mix(const Stream& a, const Stream& b) const {
   EXPUNGE_CHECK(a.sources.size() == 1 && b.sources.size() == 1, "mix takes streams of one source");
+  EXPUNGE_CHECK(!a.sources[0].samples && !b.sources[0].samples, "mix takes streams of training samples");
   auto ids = *a.sources[0].ids;
   ids.insert(ids.end(), b.sources[0].ids->begin(), b.sources[0].ids->end());
-  return {{Source{"mix", std::make_shared<const std::vector<std::int64_t>>(std::move(ids))}}};
+  return of_ids("mix", std::move(ids));
 }
 
 Stream Context::subset(const Stream& of, std::int64_t count, const std::string& purpose) const {
@@ -60,10 +74,11 @@ Stream Context::subset(const Stream& of, std::int64_t count, const std::string& 
   for (auto i : Rng(impl_->setup.seed, purpose).sample(std::min(count, population), population))
     ids.push_back(all[static_cast<std::size_t>(i)]);
   std::sort(ids.begin(), ids.end());
-  return {{Source{of.sources[0].name + "." + purpose,
-                  std::make_shared<const std::vector<std::int64_t>>(std::move(ids))}}};
+  return of_ids(of.sources[0].name + "." + purpose, std::move(ids));
 }
 
+const SampleSource& Context::samples() const { return *impl_->setup.samples; }
+std::int64_t Context::classes() const { return task().classes(); }
 const tasks::Task& Context::task() const { return *impl_->setup.task; }
 
 models::Tensors Context::student(const Batch& b) {
@@ -134,133 +149,62 @@ Teacher Context::random_teacher() {
   return Teacher(state);
 }
 
-EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const EpochOptions& options) {
+std::shared_ptr<models::Model> Context::new_model() const { return impl_->setup.make_model(); }
+
+Companion Context::companion(const std::string& name, std::shared_ptr<models::Model> model,
+                             const config::OptimizerOptions& optimizer, bool counted) {
   Impl& run = *impl_;
-  EXPUNGE_CHECK(!stream.sources.empty(), "an epoch needs a stream");
-  if (run.replaying()) {
-    const auto& entry = run.calls[static_cast<std::size_t>(run.next_call++)];
-    EXPUNGE_CHECK(entry.at("kind") == "epoch", "the journal's call {} is a {}, not an epoch",
-                  run.next_call - 1, entry.at("kind").get<std::string>());
-    return {entry.at("steps").get<std::int64_t>(), entry.at("loss").get<double>()};
-  }
-  auto cursors = run.open_cursors(stream);
-  std::int64_t steps = 0;
-  double objective = 0, norm = 0, factor = 0;
-  if (!run.interrupted.is_null()) {
-    cursors_from_json(run.interrupted.at("cursors"), cursors);
-    steps = run.interrupted.at("steps").get<std::int64_t>();
-    objective = run.interrupted.at("objective").get<double>();
-    norm = run.interrupted.at("norm").get<double>();
-    factor = run.interrupted.at("factor").get<double>();
-    run.interrupted = nullptr;
-  }
-  const std::int64_t epoch = options.epoch >= 0 ? options.epoch : run.epochs_done;
-  const auto mode = options.bn == BatchNormMode::kDefault && run.setup.train.bn == "frozen"
-                        ? BatchNormMode::kFrozen
-                        : options.bn;
-  const bool statistics =
-      has_batch_norm() && (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
-  auto& values = run.setup.parameters->trainable;
-  while (!run.call_over(cursors)) {
-    if (run.budget_spent())
-      throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
-    run.set_mode(mode, true);
-    const StepPlan plan = run.next_step(cursors);
-    run.start_curriculum(plan, loss);
-    const StepOutcome step = run.run_step(plan, loss, {true, statistics});
-    if (!std::isfinite(step.objective))
-      throw Stopped{Outcome::kDiverged,
-                    fmt::format("objective is {} at step {}", step.objective, run.global_step + 1)};
-    torch::Tensor gradient = run.leaf_tensor(const_cast<float*>(step.sum)).narrow(0, 0, run.gradient_size);
-    if (options.penalty) options.penalty(values.values, gradient);
-    norm = tensor::gradient_norm(gradient);
-    if (!std::isfinite(norm))
-      throw Stopped{Outcome::kDiverged,
-                    fmt::format("gradient norm is {} at step {}", norm, run.global_step + 1)};
-    factor = tensor::schedule_factor(run.setup.train, run.global_step, run.setup.total_steps, epoch) *
-             options.lr_scale;
-    run.optimizer.step(values, gradient, factor, tensor::clip_factor(norm, run.setup.train.clip));
-    if (statistics) run.update_running_statistics(step.sum + run.gradient_size);
-    if (options.after_step) {
-      const torch::NoGradGuard no_grad;
-      options.after_step(values.values);
-    }
-    run.modified = true;
-    ++run.global_step, ++steps;
-    objective += step.objective;
-    run.after_step(step.poll,
-                   [&] {
-                     return nlohmann::json{{"kind", "epoch"},        {"steps", steps},
-                                           {"objective", objective}, {"norm", norm},
-                                           {"factor", factor},       {"cursors", cursors_to_json(cursors)}};
-                   },
-                   {});
-  }
-  run.close_cursors(cursors);
-  ++run.epochs_done;
-  const EpochResult result{steps, steps > 0 ? objective / static_cast<double>(steps) : 0};
-  for (double x : {static_cast<double>(run.next_call), static_cast<double>(epoch), static_cast<double>(steps),
-                   result.loss, norm, factor * run.setup.train.optimizer.lr,
-                   run.report.ledger.student_forward + run.report.ledger.student_backward})
-    run.report.history.push_back(x);
-  run.finish_call({{"kind", "epoch"}, {"steps", steps}, {"loss", result.loss}});
-  return result;
+  auto state = std::make_shared<Companion::State>();
+  state->name = name;
+  state->run = &run;
+  state->counted = counted;
+  state->model = std::move(model);
+  state->model->initialize(Rng(run.setup.seed, name));
+  state->parameters = std::make_unique<tensor::FlatParameters>(
+      *state->model, run.setup.device, [](const std::string&) { return true; }, optimizer.decay);
+  state->optimizer = std::make_unique<tensor::Optimizer>(optimizer, state->parameters->trainable);
+  for (const auto& other : run.companions)
+    EXPUNGE_CHECK(other->name != name, "two companions are called {}", name);
+  run.companions.push_back(state);
+  if (run.resumed) run.restore_companion(*state);
+  return Companion(state);
 }
 
-torch::Tensor Context::accumulate(const Stream& stream, const LossFunction& loss) {
-  Impl& run = *impl_;
-  const std::string slot = fmt::format("call{}.sum", run.next_call);
-  if (run.replaying()) {
-    ++run.next_call;
-    return run.kept.at(slot);
-  }
-  auto cursors = run.open_cursors(stream);
-  torch::Tensor sum = torch::zeros({run.gradient_size}, run.setup.parameters->trainable.values.options());
-  if (!run.interrupted.is_null()) {
-    cursors_from_json(run.interrupted.at("cursors"), cursors);
-    sum = run.interrupted_sum;
-    run.interrupted = nullptr;
-  }
+models::Tensors Companion::operator()(const Batch& b) const {
+  if (state_->counted) state_->run->grain_student += static_cast<double>(b.size());
+  return state_->run->forward(*state_->model, b);
+}
+models::Tensors Companion::operator()(const models::Tensors& inputs) const {
+  return state_->model->forward(inputs);
+}
+tensor::FlatBuffer& Companion::layout() const { return state_->parameters->trainable; }
+models::Model& Companion::model() const { return *state_->model; }
+
+torch::Tensor Context::noise(const std::string& purpose) const {
   const torch::NoGradGuard no_grad;
-  while (!run.call_over(cursors)) {
-    if (run.budget_spent())
-      throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
-    run.set_mode(BatchNormMode::kFrozen, false);
-    const StepPlan plan = run.next_step(cursors);
-    StepOutcome step;
-    {
-      const torch::AutoGradMode with_grad(true);
-      step = run.run_step(plan, loss, {false, false});
-    }
-    if (!std::isfinite(step.objective))
-      throw Stopped{Outcome::kDiverged, fmt::format("objective is {} in a pass over \"{}\"", step.objective,
-                                                    stream.sources[0].name)};
-    sum.add_(run.leaf_tensor(const_cast<float*>(step.sum)).narrow(0, 0, run.gradient_size));
-    run.after_step(
-        step.poll,
-        [&] {
-          return nlohmann::json{{"kind", "accumulate"}, {"cursors", cursors_to_json(cursors)}};
-        },
-        sum);
+  const Rng rng(seed(), purpose);
+  torch::Tensor out = torch::zeros({layout().size()}, torch::kFloat);
+  float* x = out.data_ptr<float>();
+  for (const auto& e : layout().entries) {
+    const Rng own = rng.sub(e.name);
+    for (std::int64_t i = 0; i < e.numel; ++i)
+      x[e.offset + i] = static_cast<float>(own.normal(static_cast<std::uint64_t>(i)));
   }
-  run.close_cursors(cursors);
-  run.kept[slot] = sum;
-  run.finish_call({{"kind", "accumulate"}});
-  return sum;
+  return out.to(impl_->setup.device);
 }
 
-torch::Tensor Context::once(const std::string& name, const std::function<torch::Tensor()>& compute) {
-  Impl& run = *impl_;
-  const std::string slot = fmt::format("call{}.{}", run.next_call, name);
-  if (run.replaying()) {
-    ++run.next_call;
-    return run.kept.at(slot);
+Context::Head Context::head() const {
+  Head out;
+  for (auto& p : impl_->setup.model->named_parameters()) {
+    if (!is_head(p.key())) continue;
+    (p.value().dim() > 1 ? out.weight : out.bias) = p.value();
   }
-  const torch::NoGradGuard no_grad;
-  torch::Tensor value = compute().to(torch::kFloat).contiguous();
-  run.kept[slot] = value;
-  run.finish_call({{"kind", "once"}, {"name", name}});
-  return value;
+  return out;
+}
+
+bool Context::is_head(const std::string& tensor) const {
+  const std::string prefix = impl_->setup.model->head_prefix();
+  return !prefix.empty() && (tensor == prefix + ".weight" || tensor == prefix + ".bias");
 }
 
 torch::Tensor& Context::values() { return impl_->setup.parameters->trainable.values; }

@@ -5,7 +5,9 @@
 #include <array>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "comm/ordered_sum.hpp"
 #include "core/error.hpp"
@@ -26,23 +28,40 @@ struct Cursor {
 
 // The samples of one step, known to every rank.
 struct StepPlan {
-  std::vector<std::vector<std::int64_t>> ids;  // per source
-  std::vector<std::int64_t> passes;            // per source
-  std::vector<std::string> sources;            // names, per source
+  std::vector<std::vector<std::int64_t>> ids;   // per source
+  std::vector<std::int64_t> passes;             // per source
+  std::vector<std::string> sources;             // names, per source
+  std::vector<const SampleSource*> samples_of;  // per source; null: the cell's training samples
   std::vector<Grain> grains;
   std::int64_t samples = 0;
 };
 
-// What a step does with the gradient of its terms: divides each by its global count (epoch) or not
-// (accumulate); records BatchNorm statistics or not.
+// What a step does with its terms: the gradient of their means over the step (epochs), or of their sums, or
+// the sum of squared gradients of single samples (folds).
 struct StepMode {
-  bool divide = true, record_statistics = false;
+  enum Kind { kMeans, kSums, kSquares } kind = kMeans;
+  bool record_statistics = false;
 };
+
+// What a grain leaves in a leaf of the tree sum: the gradient of everything that trains (the student, then
+// the companions), the gradients of terms apart, and the BatchNorm statistics of what trains.
+struct LeafLayout {
+  bool student = true;
+  std::vector<std::shared_ptr<Companion::State>> companions;
+  std::vector<models::BatchNorm*> norms;
+  std::vector<Apart> apart;
+  std::int64_t gradient = 0, statistics = 0;  // floats
+  std::int64_t size() const { return gradient * (1 + std::ssize(apart)) + statistics; }
+  std::int64_t statistics_at() const { return size() - statistics; }
+};
+
+inline constexpr std::size_t kMostApart = 4;
 
 // What a grain reports beside its gradient; every rank adds it up in grain order.
 struct GrainReport {
   double objective = 0, student = 0, backward = 0, teacher = 0;
-  std::array<LossSums, kMostTerms> losses;  // where a curriculum is active
+  std::array<std::array<double, 2>, kMostApart> apart{};  // sum and count of each term apart
+  std::array<LossSums, kMostTerms> losses;                // where a curriculum is active
 };
 
 // The first error of a rank's grains; empty when there was none.
@@ -54,7 +73,7 @@ struct Failure {
 struct StepOutcome {
   double objective = 0;
   int poll = 0;                // kPoll bits of all ranks
-  const float* sum = nullptr;  // gradient and BatchNorm statistics; null when this rank has nothing to add up
+  const float* sum = nullptr;  // laid out like a leaf, terms apart already added to the gradient
 };
 
 struct Context::Impl {
@@ -64,12 +83,16 @@ struct Context::Impl {
   std::vector<std::uint8_t> forget_member;  // by sample id
   tensor::Optimizer optimizer;
   Curriculum curriculum;
-  std::unique_ptr<comm::OrderedSum> reducer;
-  std::int64_t gradient_size = 0, leaf_size = 0;
-  std::map<float*, torch::Tensor> leaves;  // tensors over the reducer's buffers
+  LeafLayout layout;                                                   // of the running call
+  std::map<std::int64_t, std::unique_ptr<comm::OrderedSum>> reducers;  // by leaf size
+  comm::OrderedSum* reducer = nullptr;                                 // of the running call
+  std::map<float*, torch::Tensor> leaves;                              // tensors over the reducers' buffers
+  std::vector<std::shared_ptr<Companion::State>> companions;           // in order of creation
+  std::optional<store::Checkpoint> resumed;     // companions take their state out of it when they are made
+  std::optional<bool> layers_cover_parameters;  // per-sample gradients can be taken from layers' inputs
 
   // Where the run stands.
-  std::int64_t global_step = 0, epochs_done = 0;
+  std::int64_t global_step = 0, schedule_step = 0, epochs_done = 0;
   bool modified = false;  // parameters differ from the start
   std::map<std::string, std::int64_t> passes;
   RunReport report;
@@ -88,6 +111,7 @@ struct Context::Impl {
   double grain_student = 0, grain_teacher = 0, grain_backward = 0;
 
   // step.cpp
+  void open_layout(const EpochOptions& options);
   StepPlan next_step(std::vector<Cursor>& cursors) const;
   bool call_over(const std::vector<Cursor>& cursors) const;
   StepOutcome run_step(const StepPlan& plan, const LossFunction& loss, StepMode mode);
@@ -96,6 +120,12 @@ struct Context::Impl {
   Batch load_grain(const StepPlan& plan, std::size_t grain);
   torch::Tensor weigh(const Term& term, std::size_t index, const Batch& b, const std::string& source,
                       double scale, GrainReport& grain);
+
+  void combine(const std::vector<GrainReport>& grains, StepOutcome& out);
+
+  // per_sample.cpp
+  double add_squares(const LossFunction& loss, const Batch& b, torch::Tensor into);
+  bool add_squares_by_layer(const LossFunction& loss, const Batch& b, torch::Tensor into, double& value);
 
   // step_reports.cpp
   StepOutcome exchange(const StepPlan& plan, int poll, const Failure& failure,
@@ -107,14 +137,17 @@ struct Context::Impl {
   // step.cpp, the rest
   void set_mode(BatchNormMode mode, bool training);
   std::vector<torch::nn::Module*> frozen_modules;  // of which no parameter is trained, when only fusion is
-  void bind_leaf(const torch::Tensor& leaf, bool record_statistics);
+  void bind_leaf(const torch::Tensor& leaf, std::size_t slot, bool record_statistics);
   void update_running_statistics(const float* statistics);
   torch::Tensor leaf_tensor(float* buffer);
   models::Tensors forward(models::Model& model, const Batch& b) const;
 
   // journal.cpp
+  // The entry of a finished call of this kind, when a resumed run has it behind it.
+  const nlohmann::json* replayed(const char* kind);
   bool replaying() const { return next_call < static_cast<std::int64_t>(calls.size()); }
   void restore(const store::Checkpoint& checkpoint);
+  void restore_companion(Companion::State& companion);
   void save(const nlohmann::json& running, const torch::Tensor& partial_sum);
   void after_step(int poll, const std::function<nlohmann::json()>& running, const torch::Tensor& partial_sum);
   void finish_call(nlohmann::json entry);
@@ -127,6 +160,37 @@ struct Context::Impl {
 
 nlohmann::json cursors_to_json(const std::vector<Cursor>& cursors);
 void cursors_from_json(const nlohmann::json& saved, std::vector<Cursor>& cursors);
+
+struct Companion::State {
+  std::string name;
+  std::shared_ptr<models::Model> model;
+  std::unique_ptr<tensor::FlatParameters> parameters;
+  std::unique_ptr<tensor::Optimizer> optimizer;
+  bool counted = false;
+  Context::Impl* run = nullptr;
+};
+
+// Parameters without requires_grad while it lives.
+class WithoutGradients {
+ public:
+  WithoutGradients(models::Model& model, bool apply);
+  ~WithoutGradients();
+  WithoutGradients(const WithoutGradients&) = delete;
+  WithoutGradients& operator=(const WithoutGradients&) = delete;
+
+ private:
+  std::vector<torch::Tensor> switched_;
+};
+
+// Only what the running call trains has gradients while it lives; the other companions are in eval mode.
+class OnlyTrained {
+ public:
+  explicit OnlyTrained(Context::Impl& run);
+
+ private:
+  WithoutGradients student_;
+  std::vector<std::unique_ptr<WithoutGradients>> others_;
+};
 
 struct Teacher::State {
   std::shared_ptr<models::Model> model;

@@ -84,6 +84,7 @@ void Context::Impl::save(const nlohmann::json& running, const torch::Tensor& par
         {"calls", calls},
         {"running", running},
         {"global_step", global_step},
+        {"schedule_step", schedule_step},
         {"epochs_done", epochs_done},
         {"passes", passes},
         {"modified", modified},
@@ -99,10 +100,49 @@ void Context::Impl::save(const nlohmann::json& running, const torch::Tensor& par
     c.f32["values"] = to_vector(setup.parameters->trainable.values);
     if (setup.parameters->buffers.size() > 0) c.f32["buffers"] = to_vector(setup.parameters->buffers.values);
     for (const auto& [name, value] : optimizer.state()) c.f32["optimizer." + name] = to_vector(value);
-    for (const auto& [name, value] : kept) c.f32["kept." + name] = to_vector(value);
+    for (const auto& [name, value] : kept) {
+      c.f32["kept." + name] = to_vector(value);
+      c.state["shapes"][name] = value.sizes().vec();
+    }
+    for (const auto& companion : companions) {
+      const std::string at = "companion." + companion->name + ".";
+      const auto& parameters = *companion->parameters;
+      c.f32[at + "values"] = to_vector(parameters.trainable.values);
+      if (parameters.buffers.size() > 0) c.f32[at + "buffers"] = to_vector(parameters.buffers.values);
+      for (const auto& [name, value] : companion->optimizer->state())
+        c.f32[at + "optimizer." + name] = to_vector(value);
+      c.state["companions"][companion->name] = companion->optimizer->steps();
+    }
     if (partial_sum.defined()) c.f32["partial_sum"] = to_vector(partial_sum);
     setup.save(c);
   });
+}
+
+// A companion as the checkpoint holds it; as it was made, where the checkpoint is older than it.
+void Context::Impl::restore_companion(Companion::State& companion) {
+  const torch::NoGradGuard no_grad;
+  const auto known = resumed->state.find("companions");
+  if (known == resumed->state.end() || !known->contains(companion.name)) return;
+  const std::string at = "companion." + companion.name + ".";
+  std::map<std::string, torch::Tensor> state;
+  for (const auto& [name, v] : resumed->f32) {
+    if (name.rfind(at, 0) != 0) continue;
+    const std::string what = name.substr(at.size());
+    const torch::Tensor value = to_tensor(v, setup.device);
+    if (what == "values") companion.parameters->trainable.values.copy_(value);
+    if (what == "buffers") companion.parameters->buffers.values.copy_(value);
+    if (what.rfind("optimizer.", 0) == 0) state[what.substr(10)] = value;
+  }
+  companion.optimizer->restore(std::move(state), known->at(companion.name).get<std::int64_t>());
+}
+
+const nlohmann::json* Context::Impl::replayed(const char* kind) {
+  if (!replaying()) return nullptr;
+  const auto& entry = calls[static_cast<std::size_t>(next_call)];
+  EXPUNGE_CHECK(entry.at("kind") == kind, "the journal's call {} is {}, the method's {}", next_call,
+                entry.at("kind").get<std::string>(), kind);
+  ++next_call;
+  return &entry;
 }
 
 void Context::Impl::restore(const store::Checkpoint& c) {
@@ -122,13 +162,17 @@ void Context::Impl::restore(const store::Checkpoint& c) {
   std::map<std::string, torch::Tensor> state;
   for (const auto& [name, v] : c.f32) {
     if (name.rfind("optimizer.", 0) == 0) state[name.substr(10)] = to_tensor(v, setup.device);
-    if (name.rfind("kept.", 0) == 0) kept[name.substr(5)] = to_tensor(v, setup.device);
+    if (name.rfind("kept.", 0) == 0)
+      kept[name.substr(5)] =
+          to_tensor(v, setup.device)
+              .view(c.state.at("shapes").at(name.substr(5)).get<std::vector<std::int64_t>>());
     if (name == "partial_sum") interrupted_sum = to_tensor(v, setup.device);
   }
   optimizer.restore(std::move(state), c.state.at("optimizer_steps").get<std::int64_t>());
   calls = c.state.at("calls");
   interrupted = c.state.at("running");
   global_step = c.state.at("global_step").get<std::int64_t>();
+  schedule_step = c.state.at("schedule_step").get<std::int64_t>();
   epochs_done = c.state.at("epochs_done").get<std::int64_t>();
   passes = c.state.at("passes").get<std::map<std::string, std::int64_t>>();
   modified = c.state.at("modified").get<bool>();

@@ -62,15 +62,17 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   at::set_num_threads(static_cast<int>(train.threads));
   trainable = models::resolve_trainable(train.trainable, descriptor, model_config);
   cost = models::cost_of(descriptor, model_config, dataset.info().height, dataset.info().width, trainable);
+  std::function<bool(const std::string&)> trains = [this](const std::string& name) {
+    return trainable.trains(name);
+  };
   const auto adapt = [this, train, seed](models::Model& m) {
     if (trainable.kind == models::Trainable::Kind::kLora)
       models::add_adapters(m, trainable.projections, trainable.rank, train.lora_alpha, train.lora_dropout,
                            Rng(seed, "lora"));
+    return prepare ? prepare(m) : nullptr;
   };
-  adapt(*model);
-  parameters = std::make_shared<tensor::FlatParameters>(
-      *model, bench.device, [this](const std::string& name) { return trainable.trains(name); },
-      train.optimizer.decay);
+  if (const auto own = adapt(*model)) trains = own;
+  parameters = std::make_shared<tensor::FlatParameters>(*model, bench.device, trains, train.optimizer.decay);
   train_samples =
       std::make_unique<ImageSource>(dataset, data::Side::kTrain, data_options, seed, bench.device);
   grain = train.grain > 0 ? train.grain : config::default_grain(train.batch, !model->batch_norms().empty());
@@ -89,6 +91,7 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.samples = train_samples.get();
   s.forget = splits.forget;
   s.retain = splits.retain;
+  s.unseen = splits.val;
   s.train = train;
   s.grain = grain;
   s.seed = seed;

@@ -44,6 +44,8 @@ struct Node {
   std::int64_t eval_grain = 64;
   std::shared_ptr<models::Model> model;
   std::shared_ptr<tensor::FlatParameters> parameters;
+  // What the method does to networks of the student's architecture before training; null: nothing.
+  std::function<std::function<bool(const std::string&)>(models::Model&)> prepare;
   std::unique_ptr<tasks::Task> task;
   std::unique_ptr<ImageSource> train_samples;
   std::unique_ptr<Progress> progress;

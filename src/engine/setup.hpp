@@ -10,19 +10,12 @@
 #include "comm/communicator.hpp"
 #include "comm/ordered_sum.hpp"
 #include "engine/context.hpp"
+#include "engine/sample_source.hpp"
 #include "models/descriptor.hpp"
 #include "models/torch/model.hpp"
 #include "store/checkpoint_file.hpp"
 
 namespace expunge {
-
-// Where samples come from. `load` fills inputs and labels of the batch, on the device, for these ids; pass
-// numbers drive the augmentation. A pure function of its arguments; called by one thread.
-class SampleSource {
- public:
-  virtual ~SampleSource() = default;
-  virtual void load(const std::vector<std::int64_t>& ids, std::int64_t pass, Batch& into) const = 0;
-};
 
 // Thrown through a method's program by the engine, on all ranks at the same step.
 struct Stopped {  // divergence or an exhausted budget
@@ -35,6 +28,13 @@ struct Interrupted {};  // a signal: the checkpoint is on disk
 inline constexpr int kPollStop = 1;        // checkpoint, then stop with Interrupted
 inline constexpr int kPollCheckpoint = 2;  // checkpoint and go on
 
+// One optimiser step, seen from outside before it is taken.
+struct StepView {
+  torch::Tensor gradient;             // summed over the ranks, of what the step trains
+  std::vector<torch::Tensor> values;  // the flat parameters that it belongs to, in order
+  std::function<double()> objective;  // collective: the step's objective at the values as they are now
+};
+
 struct Context::Setup {
   comm::Communicator* comm = nullptr;                          // ranks of the cell
   std::shared_ptr<models::Model> model;                        // the student, holding the starting parameters
@@ -43,6 +43,7 @@ struct Context::Setup {
   const tasks::Task* task = nullptr;
   const SampleSource* samples = nullptr;
   std::vector<std::int64_t> forget, retain;  // sample ids, ascending
+  std::vector<std::int64_t> unseen;          // samples that nothing was trained on (the validation split)
   config::TrainOptions train;
   std::int64_t grain = 32;
   std::uint64_t seed = 0;
@@ -63,6 +64,7 @@ struct Context::Setup {
   std::function<void(const store::Checkpoint&)> save = [](const store::Checkpoint&) {
   };                                        // called on rank 0 only
   std::optional<store::Checkpoint> resume;  // the same on all ranks
+  std::function<void(StepView&)> inspect;   // tests: called, collectively, before each optimiser step
 };
 
 }  // namespace expunge

@@ -39,8 +39,9 @@ class Autocast {
 std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<std::uint8_t>& forget_member,
                         Over over) {
   if (over == Over::kAll) return static_cast<std::int64_t>(ids.size());
-  const auto forget = std::count_if(
-      ids.begin(), ids.end(), [&](auto id) { return forget_member[static_cast<std::size_t>(id)] != 0; });
+  const auto forget = std::count_if(ids.begin(), ids.end(), [&](auto id) {
+    return static_cast<std::size_t>(id) < forget_member.size() && forget_member[static_cast<std::size_t>(id)];
+  });
   return over == Over::kForget ? forget : static_cast<std::int64_t>(ids.size()) - forget;
 }
 
@@ -71,6 +72,7 @@ StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
           (*c.source.ids)[static_cast<std::size_t>(c.order[static_cast<std::size_t>(c.at.offset + i)])]);
     plan.passes.push_back(c.at.pass);
     plan.sources.push_back(c.source.name);
+    plan.samples_of.push_back(c.source.samples.get());
     c.at.offset += take;
     plan.samples += take;
     sizes.push_back(take);
@@ -90,17 +92,42 @@ void Context::Impl::set_mode(BatchNormMode mode, bool training) {
         mode == BatchNormMode::kFrozen || !training || (setup.eval_frozen && !bn->weight.requires_grad());
 }
 
+void Context::Impl::open_layout(const EpochOptions& options) {
+  layout = {.student = options.student, .apart = options.apart};
+  const auto add = [&](const models::Model& model, const tensor::FlatParameters& parameters) {
+    layout.gradient += parameters.trainable.size();
+    layout.norms.insert(layout.norms.end(), model.batch_norms().begin(), model.batch_norms().end());
+  };
+  if (options.student) add(*setup.model, *setup.parameters);
+  for (const Companion& c : options.companions) {
+    layout.companions.push_back(c.state());
+    add(c.model(), *c.state()->parameters);
+  }
+  for (const models::BatchNorm* bn : layout.norms) layout.statistics += 2 * bn->running_mean.numel();
+  auto& known = reducers[layout.size()];
+  if (!known) known = std::make_unique<comm::OrderedSum>(*setup.comm, layout.size(), setup.arithmetic);
+  reducer = known.get();
+  EXPUNGE_CHECK(layout.apart.size() <= kMostApart, "{} terms apart; {} fit", layout.apart.size(), kMostApart);
+}
+
 torch::Tensor Context::Impl::leaf_tensor(float* buffer) {
   auto& t = leaves[buffer];
-  if (!t.defined())
-    t = at::from_blob(buffer, {leaf_size}, torch::TensorOptions().dtype(torch::kFloat).device(setup.device));
+  if (!t.defined() || t.numel() != layout.size())
+    t = at::from_blob(buffer, {layout.size()},
+                      torch::TensorOptions().dtype(torch::kFloat).device(setup.device));
   return t;
 }
 
-void Context::Impl::bind_leaf(const torch::Tensor& leaf, bool record_statistics) {
-  setup.parameters->bind_gradients(leaf.narrow(0, 0, gradient_size));
-  std::int64_t at = gradient_size;
-  for (models::BatchNorm* bn : setup.model->batch_norms()) {
+void Context::Impl::bind_leaf(const torch::Tensor& leaf, std::size_t slot, bool record_statistics) {
+  std::int64_t at = static_cast<std::int64_t>(slot) * layout.gradient;
+  const auto bind = [&](tensor::FlatParameters& parameters) {
+    parameters.bind_gradients(leaf.narrow(0, at, parameters.trainable.size()));
+    at += parameters.trainable.size();
+  };
+  if (layout.student) bind(*setup.parameters);
+  for (const auto& companion : layout.companions) bind(*companion->parameters);
+  at = layout.statistics_at();
+  for (models::BatchNorm* bn : layout.norms) {
     const std::int64_t channels = bn->running_mean.numel();
     // variable_data: a version counter of its own, or autograd would take one layer's statistics for a change
     // of another's.
@@ -115,7 +142,7 @@ void Context::Impl::update_running_statistics(const float* statistics) {
   const torch::NoGradGuard no_grad;
   std::int64_t at = 0;
   const auto options = torch::TensorOptions().dtype(torch::kFloat).device(setup.device);
-  for (models::BatchNorm* bn : setup.model->batch_norms()) {
+  for (models::BatchNorm* bn : layout.norms) {
     const std::int64_t channels = bn->running_mean.numel();
     float* s = const_cast<float*>(statistics) + at;
     at += 2 * channels;
@@ -140,9 +167,10 @@ Batch Context::Impl::load_grain(const StepPlan& plan, std::size_t index) {
   b.pass = plan.passes[grain.source];
   const auto& ids = plan.ids[grain.source];
   b.ids.assign(ids.begin() + grain.begin, ids.begin() + grain.end);
-  setup.samples->load(b.ids, b.pass, b);
+  const SampleSource* own = plan.samples_of[grain.source];
+  (own ? own : setup.samples)->load(b.ids, b.pass, b);
   std::vector<float> member;
-  for (auto id : b.ids) member.push_back(forget_member[static_cast<std::size_t>(id)] ? 1.0f : 0.0f);
+  for (auto id : b.ids) member.push_back(!own && forget_member[static_cast<std::size_t>(id)] ? 1.0f : 0.0f);
   b.is_forget = torch::tensor(member).to(setup.device);
   at::manual_seed(Rng(setup.seed, "dropout").sub(static_cast<std::uint64_t>(global_step)).bits(index));
   grain_student = grain_teacher = grain_backward = 0;
@@ -170,32 +198,88 @@ torch::Tensor Context::Impl::weigh(const Term& term, std::size_t index, const Ba
   return sum(term.loss * weights) * scale;
 }
 
+namespace {
+
+// Adds a term apart to its slot: the weighted sum, and what its samples count.
+torch::Tensor apart_sum(const Term& term, const Batch& b, std::array<double, 2>& sums) {
+  const torch::Tensor wanted = wanted_by(term, b);
+  const auto sum = [&](const torch::Tensor& x) {
+    return wanted.defined() ? at::where(wanted, x, torch::zeros_like(x)).sum() : x.sum();
+  };
+  const auto to_double = [](const torch::Tensor& x) { return x.detach().to(torch::kDouble).item<double>(); };
+  const torch::Tensor part = sum(term.loss) * term.weight;
+  sums[0] += to_double(part);
+  sums[1] += to_double(sum(term.count.defined() ? term.count : torch::ones_like(b.is_forget)));
+  return part;
+}
+
+void add_to(torch::Tensor& sum, const torch::Tensor& part) { sum = sum.defined() ? sum + part : part; }
+bool has_gradient(const torch::Tensor& t) { return t.defined() && t.requires_grad(); }
+
+}  // namespace
+
 // A pure function of (parameters, samples, seed, step, grain): nothing here may depend on the rank.
 void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss,
                               StepMode mode, GrainReport& grain) {
   torch::Tensor leaf = leaf_tensor(reducer->leaf());
   leaf.zero_();
-  bind_leaf(leaf, mode.record_statistics);
+  bind_leaf(leaf, 0, mode.record_statistics);
   const Batch b = load_grain(plan, index);
-  const auto& ids = plan.ids[b.source];
-  const std::string curriculum_of = curriculum.active() && mode.divide ? plan.sources[b.source] : "";
-  torch::Tensor objective;
-  const Terms terms = loss(b);
-  for (std::size_t t = 0; t < terms.size(); ++t) {
-    const double count = static_cast<double>(
-        mode.divide ? std::max<std::int64_t>(1, count_over(ids, forget_member, terms[t].over)) : 1);
-    const torch::Tensor part = weigh(terms[t], t, b, curriculum_of, terms[t].weight / count, grain);
-    objective = objective.defined() ? objective + part : part;
-  }
-  if (objective.defined() && objective.requires_grad()) {
-    objective.backward();
-    grain_backward += static_cast<double>(b.size());
+  if (mode.kind == StepMode::kSquares) {
+    grain.objective = add_squares(loss, b, leaf.narrow(0, 0, layout.gradient));
+  } else {
+    const auto& ids = plan.ids[b.source];
+    const bool means = mode.kind == StepMode::kMeans;
+    const std::string curriculum_of =
+        curriculum.active() && means && layout.student ? plan.sources[b.source] : "";
+    std::vector<torch::Tensor> slots(1 + layout.apart.size());
+    const Terms terms = loss(b);
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+      const Term& term = terms[t];
+      const auto slot =
+          static_cast<std::size_t>(std::find_if(layout.apart.begin(), layout.apart.end(),
+                                                [&](const Apart& a) { return a.term == term.name; }) -
+                                   layout.apart.begin());
+      if (slot < layout.apart.size()) {
+        add_to(slots[1 + slot], apart_sum(term, b, grain.apart.at(slot)));
+        continue;
+      }
+      EXPUNGE_CHECK(!term.count.defined(), "term {} has counts, but is not apart", term.name);
+      const double count = static_cast<double>(
+          means ? std::max<std::int64_t>(1, count_over(ids, forget_member, term.over)) : 1);
+      add_to(slots[0], weigh(term, t, b, curriculum_of, term.weight / count, grain));
+    }
+    // Terms may share a graph: it is kept until the last of them has passed through it.
+    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+      if (!has_gradient(slots[slot])) continue;
+      const bool last =
+          std::none_of(slots.begin() + static_cast<std::ptrdiff_t>(slot) + 1, slots.end(), has_gradient);
+      if (slot > 0) bind_leaf(leaf, slot, mode.record_statistics);
+      slots[slot].backward({}, !last);
+      grain_backward += static_cast<double>(b.size());
+    }
   }
   if (mode.record_statistics)  // the mean of the step's statistics is weighted by samples
-    leaf.narrow(0, gradient_size, leaf_size - gradient_size)
+    leaf.narrow(0, layout.statistics_at(), layout.statistics)
         .mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
   grain.student = grain_student, grain.backward = grain_backward, grain.teacher = grain_teacher;
   reducer->push();
+}
+
+// The gradients of terms apart, now that their means are known.
+void Context::Impl::combine(const std::vector<GrainReport>& grains, StepOutcome& out) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor leaf = leaf_tensor(const_cast<float*>(out.sum));
+  for (std::size_t slot = 0; slot < layout.apart.size(); ++slot) {
+    double sum = 0, count = 0;
+    for (const auto& grain : grains) sum += grain.apart.at(slot)[0], count += grain.apart.at(slot)[1];
+    if (count == 0) continue;
+    const auto& outer = layout.apart[slot].outer;
+    const auto [value, derivative] = outer ? outer(sum / count) : std::pair{sum / count, 1.0};
+    out.objective += value;
+    const auto at = static_cast<std::int64_t>(slot + 1) * layout.gradient;
+    leaf.narrow(0, 0, layout.gradient).add_(leaf.narrow(0, at, layout.gradient), derivative / count);
+  }
 }
 
 // Collective. The sum over grains of gradients (and BatchNorm statistics), in tree order.
@@ -212,12 +296,13 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
   if (struck && mine.empty()) fault::not_struck();
   if (struck && !mine.empty()) mine.front().objective = std::numeric_limits<double>::quiet_NaN();
   StepOutcome out = exchange(plan, poll, failure, mine, all);
-  if (curriculum.active() && mode.divide) {
+  if (curriculum.active() && mode.kind == StepMode::kMeans && layout.student) {
     const auto sums = losses_of(plan, all);
     for (std::size_t s = 0; s < sums.size(); ++s)
       if (!plan.ids[s].empty()) curriculum.add(plan.sources[s], sums[s]);
   }
   out.sum = setup.native_reduction ? reducer->finish_native() : reducer->finish();
+  combine(all, out);
   setup.tick();
   setup.progress(plan.samples);
   return out;

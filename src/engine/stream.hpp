@@ -11,13 +11,16 @@
 
 namespace expunge {
 
+class SampleSource;  // engine/sample_source.hpp
+
 using SampleIds = std::shared_ptr<const std::vector<std::int64_t>>;
 
 // One shuffled source of samples. Passes are counted per name over the whole run.
 struct Source {
   std::string name;  // "forget", "retain", "mix", "train" ...
   SampleIds ids;
-  std::int64_t batch = 0;  // samples a step; 0 = train.batch
+  std::int64_t batch = 0;                            // samples a step; 0 = train.batch
+  std::shared_ptr<const SampleSource> samples = {};  // null: the cell's training samples
 };
 
 // An epoch is one pass over the first source; each step takes one batch of every source (zip). Further
@@ -31,6 +34,17 @@ inline Stream zip(const Stream& anchor, const Stream& cycled) {
   Stream out = anchor;
   out.sources.insert(out.sources.end(), cycled.sources.begin(), cycled.sources.end());
   return out;
+}
+
+// The same samples with another number a step.
+inline Stream in_batches(Stream stream, std::int64_t batch) {
+  for (Source& source : stream.sources) source.batch = batch;
+  return stream;
+}
+
+// Samples of the first source.
+inline std::int64_t size_of(const Stream& stream) {
+  return static_cast<std::int64_t>(stream.sources.front().ids->size());
 }
 
 // Where a source stands: pass number and position inside the pass. Part of a checkpoint.

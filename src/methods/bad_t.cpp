@@ -13,14 +13,18 @@
 namespace expunge::methods {
 namespace {
 
-const Descriptor descriptor = {.name = "bad_t",
-                               .summary = "distil from an untrained teacher on D_f, from the original on D_r",
-                               .source = "Chundawat et al., AAAI 2023",
-                               .taxonomy = {.measure = "logit",
-                                            .corrupt = "model",
-                                            .retain = "original",
-                                            .parameters = "dense, internal"},
-                               .plan = {}};
+const Descriptor descriptor = {
+    .name = "bad_t",
+    .summary = "distil from an untrained teacher on D_f, from the original on D_r",
+    .source = "Chundawat et al., AAAI 2023",
+    .taxonomy = {.measure = "logit",
+                 .corrupt = "model",
+                 .retain = "original",
+                 .parameters = "dense, internal"},
+    .deviations = {"the two kinds of sample are averaged separately; reduction = \"joint\" is the paper's",
+                   "the divergence is summed over classes, not averaged",
+                   "the bad teacher is initialised anew in every parameter"},
+    .plan = {}};
 
 struct Options : MethodOptions {
   double retain_fraction = 0.3, temperature = 1;
@@ -49,19 +53,6 @@ Options read(config::Reader& in) {
 }
 
 #ifdef EXPUNGE_ENGINE
-// These rows of b.
-Batch rows_of(const Batch& b, const torch::Tensor& rows) {
-  Batch out = b;
-  for (auto& [name, value] : out.inputs) value = value.index_select(0, rows);
-  out.labels = b.labels.index_select(0, rows);
-  out.is_forget = b.is_forget.index_select(0, rows);
-  const torch::Tensor host = rows.to(torch::kCPU);
-  out.ids.clear();
-  for (std::int64_t i = 0; i < host.numel(); ++i)
-    out.ids.push_back(b.ids[static_cast<std::size_t>(host.data_ptr<std::int64_t>()[i])]);
-  return out;
-}
-
 // Each sample's outputs from its own teacher, so that a sample costs one teacher pass. Teachers are in eval
 // mode: rows do not depend on one another.
 models::Tensors own_teacher(const Batch& b, const Teacher& bad, const Teacher& good) {

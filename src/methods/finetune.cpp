@@ -19,6 +19,7 @@ const Descriptor descriptor = {.name = "finetune",
                                             .corrupt = "none",
                                             .retain = "true labels",
                                             .parameters = "dense, internal"},
+                               .deviations = {"the schedule starts anew; no pull towards the original"},
                                .plan = {}};
 
 using Options = MethodOptions;

@@ -30,7 +30,7 @@ struct MethodOptions {
 
 // Sizes a plan depends on; functions of the job alone.
 struct Sizes {
-  std::int64_t forget = 0, retain = 0, classes = 0;
+  std::int64_t forget = 0, retain = 0, classes = 0, unseen = 0;
 };
 
 // A stretch of work of a method, for pricing and for the learning-rate schedule.
@@ -39,20 +39,40 @@ struct Phase {
   std::int64_t steps = 0;            // optimiser steps (0 for one-shot passes)
   double forward = 0, backward = 0;  // student passes, in samples
   double teacher = 0;                // teacher forward passes, in samples (each teacher counts)
+  bool scheduled = true;             // its steps train the student: the learning rate's schedule counts them
 };
 
-// Taxonomy of MU-Bench, Table 2.
+// Taxonomy of MU-Bench, Table 2: how knowledge is measured (loss, logit, output), how D_f is corrupted
+// (gradient, data, model, none, or in words), what holds D_r (original, true labels, none, or in words),
+// which parameters change (dense or sparse, internal or external to the network).
 struct Taxonomy {
   std::string measure, corrupt, retain, parameters;
 };
+
+// What a method needs of a cell beyond images and labels; `check` refuses cells that lack it.
+enum class Need {
+  kLabels,           // a class label for every sample
+  kImages,           // inputs with pixels, to add noise to or to draw
+  kUnseen,           // samples that nothing was trained on
+  kWholeClasses,     // D_f made of whole classes
+  kPreferredAnswer,  // another answer that is better than D_f's own: a refusal, another class
+  kHead              // a linear classifier on pooled features
+};
+
+// The need in words, for `list`.
+std::string describe(Need need);
 
 struct Descriptor {
   std::string name;     // registered name = file name = TOML value = table row
   std::string summary;  // one line
   std::string source;   // paper
   Taxonomy taxonomy;
-  bool noop_on_empty = false;   // leaves the model unchanged when D_f is empty
-  bool noop_on_zero_lr = true;  // leaves parameters unchanged when lr = 0
+  std::vector<Need> needs = {};
+  std::vector<std::string> deviations = {};  // where it departs from its references, one line each
+  bool noop_on_empty = false;                // leaves the model unchanged when D_f is empty
+  bool noop_on_zero_lr = true;               // leaves parameters unchanged when lr = 0
+  bool draws_nothing = false;                // no random number: the seed only changes the order of additions
+  bool stops_early = false;                  // it may take fewer steps than its plan says
   // Wrappers it does not go with, and why: "fusion", "lora", "superloss".
   std::map<std::string, std::string> refuses = {};
   bool from_scratch = false;  // starts from a new initialisation, not from the original (retrain)

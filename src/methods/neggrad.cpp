@@ -17,6 +17,7 @@ const Descriptor descriptor = {
     .summary = "gradient ascent on the loss of D_f",
     .source = "Golatkar et al., CVPR 2020; Thudi et al., EuroS&P 2022",
     .taxonomy = {.measure = "loss", .corrupt = "gradient", .retain = "none", .parameters = "dense, internal"},
+    .deviations = {"BatchNorm is frozen by default, because D_f alone would write the running statistics"},
     .noop_on_empty = true,
     .plan = {}};
 

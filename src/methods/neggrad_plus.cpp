@@ -12,14 +12,16 @@
 namespace expunge::methods {
 namespace {
 
-const Descriptor descriptor = {.name = "neggrad_plus",
-                               .summary = "descend on D_r while ascending on D_f",
-                               .source = "Kurmanji et al., NeurIPS 2023 (baseline)",
-                               .taxonomy = {.measure = "loss",
-                                            .corrupt = "gradient",
-                                            .retain = "true labels",
-                                            .parameters = "dense, internal"},
-                               .plan = {}};
+const Descriptor descriptor = {
+    .name = "neggrad_plus",
+    .summary = "descend on D_r while ascending on D_f",
+    .source = "Kurmanji et al., NeurIPS 2023 (baseline)",
+    .taxonomy = {.measure = "loss",
+                 .corrupt = "gradient",
+                 .retain = "true labels",
+                 .parameters = "dense, internal"},
+    .deviations = {"each mean has its own count, so short batches do not change the weights of the two sets"},
+    .plan = {}};
 
 struct Options : MethodOptions {
   double alpha = 0.95;

@@ -12,14 +12,17 @@
 namespace expunge::methods {
 namespace {
 
-const Descriptor descriptor = {.name = "rand_label",
-                               .summary = "train on D_r and on D_f with wrong labels",
-                               .source = "Graves et al., AAAI 2021",
-                               .taxonomy = {.measure = "loss",
-                                            .corrupt = "data",
-                                            .retain = "true labels",
-                                            .parameters = "dense, internal"},
-                               .plan = {}};
+const Descriptor descriptor = {
+    .name = "rand_label",
+    .summary = "train on D_r and on D_f with wrong labels",
+    .source = "Graves et al., AAAI 2021",
+    .taxonomy = {.measure = "loss",
+                 .corrupt = "data",
+                 .retain = "true labels",
+                 .parameters = "dense, internal"},
+    .deviations =
+        {"labels are drawn among the other classes, once; label_mode and redraw reproduce the others"},
+    .plan = {}};
 
 struct Options : MethodOptions {
   std::string label_mode = "uniform_other";

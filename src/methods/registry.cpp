@@ -2,6 +2,7 @@
 // is compiled into both, and no symbol is defined twice.
 #include <algorithm>
 #include <deque>
+#include <map>
 
 #include "core/error.hpp"
 #include "methods/method.hpp"
@@ -33,6 +34,30 @@ const RunnerEntry* find_runner(const std::string& name) {
   for (const auto& entry : runners())
     if (entry.name == name) return &entry;
   return nullptr;
+}
+
+namespace {
+
+std::map<std::string, Preparation>& preparations() {
+  static std::map<std::string, Preparation> all;
+  return all;
+}
+
+}  // namespace
+
+RegisterPreparation::RegisterPreparation(const std::string& method, Preparation preparation) {
+  preparations()[method] = std::move(preparation);
+}
+
+Trainable prepare(const std::string& method, const nlohmann::json& options, models::Model& model,
+                  std::uint64_t seed) {
+  const auto found = preparations().find(method);
+  if (found == preparations().end()) return nullptr;
+  config::Diagnostics problems;
+  auto in = config::Reader::resolved("method." + method, options, problems);
+  auto trainable = found->second(in, model, seed);
+  problems.throw_if_any();
+  return trainable;
 }
 
 #else
@@ -69,6 +94,24 @@ const Descriptor* find_descriptor(const std::string& name) {
   for (const Descriptor* descriptor : descriptors())
     if (descriptor->name == name) return descriptor;
   return nullptr;
+}
+
+std::string describe(Need need) {
+  switch (need) {
+    case Need::kLabels:
+      return "class labels";
+    case Need::kImages:
+      return "inputs with pixels";
+    case Need::kUnseen:
+      return "unseen samples (data.val_fraction)";
+    case Need::kWholeClasses:
+      return "whole classes to forget (data.unit = \"class\")";
+    case Need::kPreferredAnswer:
+      return "an answer to prefer to D_f's own";
+    case Need::kHead:
+      return "a linear classifier on pooled features";
+  }
+  return "";
 }
 
 std::vector<std::string> descriptor_names() {

@@ -18,15 +18,17 @@
 namespace expunge::methods {
 namespace {
 
-const Descriptor descriptor = {.name = "salun",
-                               .summary = "random labels on the weights most salient for D_f",
-                               .source = "Fan et al., ICLR 2024",
-                               .taxonomy = {.measure = "loss",
-                                            .corrupt = "data",
-                                            .retain = "true labels",
-                                            .parameters = "sparse, internal"},
-                               .noop_on_empty = true,
-                               .plan = {}};
+const Descriptor descriptor = {
+    .name = "salun",
+    .summary = "random labels on the weights most salient for D_f",
+    .source = "Fan et al., ICLR 2024",
+    .taxonomy = {.measure = "loss",
+                 .corrupt = "data",
+                 .retain = "true labels",
+                 .parameters = "sparse, internal"},
+    .deviations = {"unselected weights are restored after each step; gradients are masked before clipping"},
+    .noop_on_empty = true,
+    .plan = {}};
 
 struct Options : MethodOptions {
   double rho = 0.5;

@@ -16,14 +16,18 @@
 namespace expunge::methods {
 namespace {
 
-const Descriptor descriptor = {.name = "scrub",
-                               .summary = "move away from the original on D_f, stay with it on D_r",
-                               .source = "Kurmanji et al., NeurIPS 2023",
-                               .taxonomy = {.measure = "loss and output",
-                                            .corrupt = "gradient",
-                                            .retain = "original and true labels",
-                                            .parameters = "dense, internal"},
-                               .plan = {}};
+const Descriptor descriptor = {
+    .name = "scrub",
+    .summary = "move away from the original on D_f, stay with it on D_r",
+    .source = "Kurmanji et al., NeurIPS 2023",
+    .taxonomy = {.measure = "loss and output",
+                 .corrupt = "gradient",
+                 .retain = "original and true labels",
+                 .parameters = "dense, internal"},
+    .deviations = {"AdamW instead of Adam with decay in the gradient",
+                   "running statistics are left alone in forget passes",
+                   "retain passes go first where the first forget pass would have no gradient"},
+    .plan = {}};
 
 struct Options : MethodOptions {
   std::int64_t max_epochs = 3, forget_batch = 0;

@@ -41,6 +41,7 @@ struct Descriptor {
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
   bool has_batch_norm = false;
   bool takes_text = false;  // image-caption pairs
+  bool linear_head = true;  // outputs "pooled" and "features", and a linear classifier on the former
 
   // What partial training needs (models/trainable.hpp). Prefixes of the task head's tensors, and of the
   // fusion module's (none: the family has no such module).

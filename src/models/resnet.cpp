@@ -160,6 +160,7 @@ ConvolutionAndNorm place_pair(torch::nn::Module& root, const std::string& name, 
 }
 
 struct Residual {
+  std::string name;
   std::vector<ConvolutionAndNorm> layers;
   std::optional<ConvolutionAndNorm> shortcut;
 };
@@ -172,6 +173,7 @@ class ResNet : public Model {
     stem_ = place_pair(*this, "resnet.embedder.embedder", {s.channels, s.stem, 7, 2});
     for (const auto& b : blocks_of(s)) {
       Residual& r = blocks_.emplace_back();
+      r.name = fmt::format("block{}", blocks_.size());
       const std::string name = "resnet.encoder." + b.name;
       if (b.has_shortcut) r.shortcut = place_pair(*this, name + ".shortcut", b.shortcut);
       for (const auto& c : b.convolutions)
@@ -191,9 +193,18 @@ class ResNet : public Model {
         if (i + 1 < block.layers.size()) y = activation_(y);
       }
       x = activation_(y + (block.shortcut ? (*block.shortcut)(x) : x));
+      x = adapted(block.name, x);
     }
     const torch::Tensor pooled = x.mean({2, 3});
-    return {{"logits", head_->forward(pooled)}, {"pooled", pooled}};
+    return {
+        {"logits", head_->forward(pooled)}, {"pooled", pooled}, {"features", x.flatten(2).transpose(1, 2)}};
+  }
+  std::string head_prefix() const override { return "classifier.1"; }
+  std::vector<AdapterSite> adapter_sites() const override {
+    std::vector<AdapterSite> out;
+    for (const auto& block : blocks_)
+      out.push_back({block.name, block.layers.back().normalization->weight.numel()});
+    return out;
   }
 
   void initialize(const Rng& rng) override { initialize_convolutional(*this, rng); }

@@ -142,9 +142,15 @@ class ResNetCifar : public Model {
 
   Tensors forward(const Tensors& inputs) override {
     torch::Tensor x = at::relu(bn1_->forward(conv1_->forward(inputs.at("pixel_values"))));
-    for (auto& stage : stages_) x = stage->forward(x);
+    for (std::size_t s = 0; s < stages_.size(); ++s)
+      x = adapted(fmt::format("stage{}", s + 1), stages_[s]->forward(x));
     const torch::Tensor pooled = x.mean({2, 3});
-    return {{"logits", linear_->forward(pooled)}, {"pooled", pooled}};
+    return {
+        {"logits", linear_->forward(pooled)}, {"pooled", pooled}, {"features", x.flatten(2).transpose(1, 2)}};
+  }
+  std::string head_prefix() const override { return "linear"; }
+  std::vector<AdapterSite> adapter_sites() const override {
+    return {{"stage1", kWidths[0]}, {"stage2", kWidths[1]}, {"stage3", kWidths[2]}};
   }
 
   void initialize(const Rng& rng) override { initialize_convolutional(*this, rng); }

@@ -7,6 +7,7 @@
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
+#include "models/torch/recorder.hpp"
 #endif
 
 namespace expunge::models {
@@ -189,14 +190,24 @@ class ViT : public Model {
                   "images of {}x{}, the model takes {}x{}", pixels.size(2), pixels.size(3), sizes_.height,
                   sizes_.width);
     torch::Tensor x = patches_->forward(pixels).flatten(2).transpose(1, 2);  // [n, patches, hidden]
-    x = dropped(at::cat({class_token_.expand({x.size(0), -1, -1}), x}, 1) + positions_, dropout_);
-    for (const Layer& layer : layers_) {
+    const std::int64_t n = x.size(0);
+    x = dropped(at::cat({broadcast(class_token_, n), x}, 1) + broadcast(positions_, n), dropout_);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
       x = x + attend(layer, layer.norm_before->forward(x));
-      x = x + dropped(layer.narrow->forward(activation_(layer.widen->forward(layer.norm_after->forward(x)))),
-                      dropout_);
+      const torch::Tensor inner = dropped(
+          layer.narrow->forward(activation_(layer.widen->forward(layer.norm_after->forward(x)))), dropout_);
+      x = x + adapted(fmt::format("layer{}", i), inner);
     }
-    const torch::Tensor pooled = norm_->forward(x).select(1, 0);
-    return {{"logits", head_->forward(pooled)}, {"pooled", pooled}};
+    const torch::Tensor features = norm_->forward(x), pooled = features.select(1, 0);
+    return {{"logits", head_->forward(pooled)}, {"pooled", pooled}, {"features", features}};
+  }
+  std::string head_prefix() const override { return "classifier"; }
+  std::vector<AdapterSite> adapter_sites() const override {
+    std::vector<AdapterSite> out;
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      out.push_back({fmt::format("layer{}", i), sizes_.hidden});
+    return out;
   }
 
   void initialize(const Rng& rng) override { initialize_transformer(*this, rng, deviation_); }

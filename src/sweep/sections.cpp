@@ -10,6 +10,7 @@
 #include "core/text.hpp"
 #include "metrics/metric.hpp"
 #include "sweep/axes.hpp"
+#include "sweep/profile.hpp"
 
 namespace expunge::sweep {
 namespace {
@@ -252,9 +253,32 @@ models::Cost Sections::cost_of(const Base& base, const methods::Descriptor& meth
   }
 }
 
+bool Sections::follows_mubench() {
+  config::Reader in("profile", job_.layers({{"profile"}}), problems_);
+  const bool out = in.flag("mubench", false, "the methods' defaults are MU-Bench's scripted settings");
+  in.finish();
+  return out;
+}
+
 MethodPlan Sections::method(const Base& base, const methods::Descriptor& method,
                             const methods::Sizes& sizes) {
-  config::Reader in("method." + method.name, method_layers(base, method), problems_);
+  auto layers = method_layers(base, method);
+  config::Node scripted;
+  if (!method.from_scratch && base.usable && follows_mubench()) {
+    const auto all = static_cast<double>(std::max<std::int64_t>(1, sizes.forget + sizes.retain));
+    const json settings =
+        mubench_settings(base.dataset, base.model, method.name, static_cast<double>(sizes.forget) / all);
+    if (settings.is_null()) {
+      const config::Node* at = job_.find({"profile", "mubench"});
+      problems_.add(at ? at->at : config::Position{job_.file}, "profile.mubench",
+                    fmt::format("MU-Bench has no settings for {}; it has {}", base.dataset,
+                                join(mubench_datasets(), ", ")));
+    } else {
+      scripted = config::node_from_json(settings);
+      layers.insert(layers.begin(), &scripted);
+    }
+  }
+  config::Reader in("method." + method.name, std::move(layers), problems_);
   const auto phases = method.plan(in, sizes);
   in.finish();
   const auto cost = cost_of(base, method, in);
@@ -262,7 +286,7 @@ MethodPlan Sections::method(const Base& base, const methods::Descriptor& method,
   out.options = in.resolved_values();
   resolve_grain(out.options, base.has_batch_norm);
   for (const auto& phase : phases) {
-    out.steps += phase.steps;
+    if (phase.scheduled) out.steps += phase.steps;
     out.flops += (phase.forward + phase.teacher) * cost.forward + phase.backward * cost.backward;
   }
   return out;

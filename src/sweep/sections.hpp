@@ -59,6 +59,7 @@ class Sections {
             const config::Position& model_at);
   MethodPlan method(const Base& base, const methods::Descriptor& method, const methods::Sizes& sizes);
   std::vector<std::string> metrics();
+  bool follows_mubench();  // [profile] mubench
   std::string reduction();
   RunSettings run_settings();
   void throw_if_missing() const;  // DataError 66: a data set whose size only its files tell is not there

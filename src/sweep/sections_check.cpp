@@ -11,7 +11,8 @@ namespace expunge::sweep {
 namespace {
 
 const std::vector<std::string> kSections = {"sweep",  "data", "original", "train",   "method", "evaluate",
-                                            "budget", "comm", "run",      "dataset", "model"};
+                                            "budget", "comm", "run",      "dataset", "model",  "profile"};
+
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }

@@ -67,6 +67,44 @@ class Expansion {
     return false;
   }
 
+  // What the method needs and the cell does not have.
+  void check_needs(const Base& base, const methods::Descriptor& method, const data::SplitSizes& sizes) {
+    for (const auto need : method.needs) {
+      const std::string lack = lacking(need, base, sizes);
+      if (lack.empty()) continue;
+      sections_.problems().add(
+          axes_.where("method", method.name), "sweep.method",
+          fmt::format("{} on {} with {}: {}", method.name, base.dataset, base.model, lack));
+    }
+  }
+
+  static std::string lacking(methods::Need need, const Base& base, const data::SplitSizes& sizes) {
+    using methods::Need;
+    const bool classified = base.info.task == "classification";
+    switch (need) {
+      case Need::kLabels:
+        return classified
+                   ? ""
+                   : fmt::format("needs a class label for every sample; the task is {}", base.info.task);
+      case Need::kPreferredAnswer:
+        return classified ? ""
+                          : fmt::format("needs an answer to prefer to D_f's own; the task {} has none",
+                                        base.info.task);
+      case Need::kImages:
+        return base.info.height > 0 ? "" : "needs inputs with pixels";
+      case Need::kUnseen:
+        return sizes.val > 0 ? ""
+                             : "needs samples that nothing was trained on: set data.val_fraction above 0";
+      case Need::kWholeClasses:
+        return base.data_options.unit == "class" ? "" : "forgets whole classes: set data.unit = \"class\"";
+      case Need::kHead:
+        return models::find_descriptor(base.model)->linear_head
+                   ? ""
+                   : "needs a linear classifier on pooled features";
+    }
+    return "";
+  }
+
   Family make_family(const Point& point) {
     Family out;
     out.base = base_of(point);
@@ -76,7 +114,8 @@ class Expansion {
     const bool sized = base.usable && sizes_of(base, point.ratio, sizes);
     const auto before = sections_.problems().reports();
     const methods::Sizes method_sizes{
-        .forget = sizes.forget, .retain = sizes.retain, .classes = base.info.classes};
+        .forget = sizes.forget, .retain = sizes.retain, .classes = base.info.classes, .unseen = sizes.val};
+    if (sized) check_needs(base, method, sizes);
     const auto plan = sections_.method(base, method, method_sizes);
     MethodPlan retrain;
     if (const auto* descriptor = methods::find_descriptor("retrain"))

@@ -1,4 +1,6 @@
 // Single-label classification: cross-entropy on "logits" [n, K].
+#include <algorithm>
+
 #include "core/error.hpp"
 #include "tasks/task.hpp"
 
@@ -26,6 +28,18 @@ class Classification : public Task {
     const torch::Tensor t = log_probabilities(teacher, temperature).detach(),
                         s = log_probabilities(student, temperature);
     return (t.exp() * (t - s)).sum(-1) * (temperature * temperature);
+  }
+
+  torch::Tensor correct(const models::Tensors& outputs, const torch::Tensor& targets) const override {
+    return outputs.at("logits").to(torch::kFloat).argmax(-1).eq(targets).to(torch::kFloat);
+  }
+
+  models::Tensors without_target(const models::Tensors& outputs, const torch::Tensor& targets,
+                                 double penalty) const override {
+    // In float, exp(-1e9) is 0 and 0 * -1e9 is 0: no infinity has to be guarded against.
+    const double finite = std::min(penalty, 1e9);
+    const torch::Tensor z = outputs.at("logits").detach().to(torch::kFloat);
+    return {{"logits", z - at::one_hot(targets, z.size(-1)).to(torch::kFloat) * finite}};
   }
 
   torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {

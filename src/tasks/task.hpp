@@ -24,6 +24,9 @@ struct Batch {
   std::int64_t size() const { return static_cast<std::int64_t>(ids.size()); }
 };
 
+// These rows of b (an index tensor on its device).
+Batch rows_of(const Batch& b, const torch::Tensor& rows);
+
 namespace tasks {
 
 class Task {
@@ -37,6 +40,19 @@ class Task {
   // T)); the gradient flows into `student` only. Computed from log-softmax in float.
   virtual torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student,
                                    double temperature = 1) const = 0;
+  // Summed negative log-likelihood of each sample's target [n]: over all positions where loss() takes their
+  // mean, the same as loss() where there is one.
+  virtual torch::Tensor negative_log_likelihood(const models::Tensors& outputs,
+                                                const torch::Tensor& targets) const {
+    return loss(outputs, targets);
+  }
+  // Share of each sample's positions [n] where the likeliest output is the target; ties go to the lowest
+  // index.
+  virtual torch::Tensor correct(const models::Tensors& outputs, const torch::Tensor& targets) const = 0;
+  // The outputs with `penalty` taken off the target's logit at each position, detached: what a teacher knows
+  // besides the true answer. An infinite penalty removes the target from the distribution.
+  virtual models::Tensors without_target(const models::Tensors& outputs, const torch::Tensor& targets,
+                                         double penalty) const = 0;
   // Wrong targets for the samples of D_f in b, keyed by sample id; the others keep theirs. Modes:
   // uniform_other, uniform_all, plus_one.
   virtual torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const = 0;

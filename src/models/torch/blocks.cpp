@@ -6,6 +6,7 @@
 
 #include "core/text.hpp"
 #include "models/config_json.hpp"
+#include "models/torch/recorder.hpp"
 
 namespace expunge::models {
 namespace {
@@ -38,6 +39,7 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
 
 torch::Tensor Linear::forward(const torch::Tensor& x) {
   const torch::Tensor y = at::linear(x, weight, bias);
+  if (Recorder* r = Recorder::active()) r->uses.push_back({LayerUse::kLinear, weight, bias, x, y});
   if (!lora_a.defined()) return y;
   const torch::Tensor in = lora_dropout_ > 0 ? at::dropout(x, lora_dropout_, is_training()) : x;
   return y + at::linear(at::linear(in, lora_a), lora_b) * lora_scale_;
@@ -77,9 +79,38 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int6
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
 }
 
+torch::Tensor Conv2d::forward(const torch::Tensor& x) {
+  const torch::Tensor y = at::conv2d(x, weight, bias, stride_, padding_);
+  if (Recorder* r = Recorder::active())
+    r->uses.push_back({LayerUse::kConvolution, weight, bias, x, y, 1, stride_, padding_});
+  return y;
+}
+
 LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
   weight = register_parameter("weight", torch::ones({width}));
   bias = register_parameter("bias", torch::zeros({width}));
+}
+
+torch::Tensor LayerNorm::forward(const torch::Tensor& x) {
+  const torch::Tensor y = at::layer_norm(x, {weight.numel()}, weight, bias, eps_);
+  if (Recorder* r = Recorder::active()) {
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor normalised = at::layer_norm(x, {weight.numel()}, {}, {}, eps_);
+    r->uses.push_back({LayerUse::kScale, weight, bias, normalised, y, x.dim() - 1});
+  }
+  return y;
+}
+
+Adapter::Adapter(std::int64_t channels, std::int64_t width, const Rng& rng)
+    : down_(register_module("down", std::make_shared<Linear>(channels, width))),
+      up_(register_module("up", std::make_shared<Linear>(width, channels))) {
+  fill_normal(down_->weight, rng, 1 / std::sqrt(static_cast<double>(channels)));
+}
+
+torch::Tensor Adapter::forward(const torch::Tensor& x) {
+  if (x.dim() != 4) return x + up_->forward(at::relu(down_->forward(x)));
+  const torch::Tensor last = x.flatten(2).transpose(1, 2);
+  return x + up_->forward(at::relu(down_->forward(last))).transpose(1, 2).reshape(x.sizes());
 }
 
 Activation activation_of(const nlohmann::json& config, const std::string& key, const std::string& fallback) {

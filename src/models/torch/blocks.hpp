@@ -30,7 +30,7 @@ class Conv2d : public torch::nn::Module {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
          bool with_bias);
-  torch::Tensor forward(const torch::Tensor& x) { return at::conv2d(x, weight, bias, stride_, padding_); }
+  torch::Tensor forward(const torch::Tensor& x);
   torch::Tensor weight, bias;
 
  private:
@@ -40,13 +40,21 @@ class Conv2d : public torch::nn::Module {
 class LayerNorm : public torch::nn::Module {
  public:
   LayerNorm(std::int64_t width, double eps);
-  torch::Tensor forward(const torch::Tensor& x) {
-    return at::layer_norm(x, {weight.numel()}, weight, bias, eps_);
-  }
+  torch::Tensor forward(const torch::Tensor& x);
   torch::Tensor weight, bias;
 
  private:
   double eps_;
+};
+
+// x + up(relu(down(x))), on channels; `up` starts at 0 (Houlsby et al. 2019).
+class Adapter : public torch::nn::Module {
+ public:
+  Adapter(std::int64_t channels, std::int64_t width, const Rng& rng);
+  torch::Tensor forward(const torch::Tensor& x);  // [n, C, H, W] or [n, ..., C]
+
+ private:
+  std::shared_ptr<Linear> down_, up_;
 };
 
 using Activation = torch::Tensor (*)(const torch::Tensor&);

@@ -3,6 +3,8 @@
 #include "core/error.hpp"
 #include "core/text.hpp"
 #include "models/config_json.hpp"
+#include "models/torch/blocks.hpp"
+#include "models/torch/recorder.hpp"
 
 namespace expunge::models {
 namespace {
@@ -31,10 +33,31 @@ torch::Tensor BatchNorm::forward(const torch::Tensor& x) {
       batch_mean.copy_(running_mean);
       batch_var.copy_(running_var);
     }
-    return at::batch_norm(x, weight, bias, running_mean, running_var, false, 0, eps, x.is_cuda());
+    const torch::Tensor y =
+        at::batch_norm(x, weight, bias, running_mean, running_var, false, 0, eps, x.is_cuda());
+    if (Recorder* r = Recorder::active()) {
+      const torch::NoGradGuard no_grad;
+      const torch::Tensor normalised =
+          at::batch_norm(x, {}, {}, running_mean, running_var, false, 0, eps, x.is_cuda());
+      r->uses.push_back({LayerUse::kScale, weight, bias, normalised, y, 1});
+    }
+    return y;
   }
   // With momentum 1 the "running" arguments receive exactly this grain's statistics.
   return at::batch_norm(x, weight, bias, batch_mean, batch_var, true, 1.0, eps, x.is_cuda());
+}
+
+void Model::insert_adapters(const std::string& prefix, std::int64_t width, const Rng& rng) {
+  EXPUNGE_CHECK(adapters_.empty(), "{} has adapters already", prefix);
+  for (const AdapterSite& site : adapter_sites())
+    adapters_[site.name] = place(*this, prefix + "." + site.name,
+                                 std::make_shared<Adapter>(site.width, width, rng.sub(site.name)));
+}
+
+torch::Tensor Model::adapted(const std::string& site, const torch::Tensor& x) const {
+  if (adapters_.empty()) return x;
+  const auto found = adapters_.find(site);
+  return found == adapters_.end() ? x : found->second->forward(x);
 }
 
 void Model::adopt_batch_norms() {

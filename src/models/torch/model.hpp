@@ -14,10 +14,18 @@
 namespace expunge::models {
 
 // Named tensors. Inputs: "pixel_values" [n, C, H, W] float. Outputs: "logits" [n, classes] and the family's
-// named features.
+// named features: "features" [n, positions, channels], the last map, and "pooled" [n, channels], what the
+// classifier reads (a convolutional network's mean over positions).
 using Tensors = std::map<std::string, torch::Tensor>;
 
 class BatchNorm;
+class Adapter;  // models/torch/blocks.hpp
+
+// A place in a network after which an adapter may be inserted, and the channels there.
+struct AdapterSite {
+  std::string name;
+  std::int64_t width = 0;
+};
 
 class Model : public torch::nn::Module {
  public:
@@ -28,6 +36,16 @@ class Model : public torch::nn::Module {
 
   // True when training draws random numbers inside the network (dropout, DropPath).
   virtual bool has_dropout() const { return false; }
+
+  // Prefix of the classifier's tensors ("linear"): PREFIX.weight [classes, width] and PREFIX.bias [classes]
+  // turn the output "pooled" into "logits". Empty where there is no such layer.
+  virtual std::string head_prefix() const { return {}; }
+
+  // Where adapters may be inserted: after each block.
+  virtual std::vector<AdapterSite> adapter_sites() const { return {}; }
+  // Inserts one of this inner width at every site, registered as PREFIX.SITE. Their outputs are bit for bit their
+  // inputs until they are trained. InternalError when there are some already.
+  void insert_adapters(const std::string& prefix, std::int64_t width, const Rng& rng);
 
   // What loading needs to know of a family. The prefix of its backbone's tensors ("vit"), which files of a
   // bare backbone lack:
@@ -49,9 +67,14 @@ class Model : public torch::nn::Module {
 
  protected:
   explicit Model(nlohmann::json config) : config_(std::move(config)) {}
+  // x [n, C, H, W] or [n, ..., C] after the adapter at this site; x itself where there is none.
+  torch::Tensor adapted(const std::string& site, const torch::Tensor& x) const;
   void adopt_batch_norms();  // fills batch_norms_ from the module tree; call last in the constructor
   nlohmann::json config_;
   std::vector<BatchNorm*> batch_norms_;
+
+ private:
+  std::map<std::string, std::shared_ptr<Adapter>> adapters_;
 };
 
 // BatchNorm over [n, C, ...] with Hugging Face's buffer names. It never updates its running statistics in

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <set>
 
-#include "tests/mpi/engine/toys.hpp"
+#include "tests/mpi/engine/conformance.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
 
 namespace expunge::test {
@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-TEST(BadTeacher, PullsDfTowardsTheUntrainedNetworkAndLeavesDrAtTheStart) {
+TEST(BadT, PullsDfTowardsTheUntrainedNetworkAndLeavesDrAtTheStart) {
   const Toy toy = logit_toy(8, 4, {2, 3, 5}).with({{"retain_fraction", 1.0}});
   const auto result = run_method("bad_t", toy, world());
   const auto bad = toy.make();
@@ -26,7 +26,7 @@ TEST(BadTeacher, PullsDfTowardsTheUntrainedNetworkAndLeavesDrAtTheStart) {
   for (auto i : toy.retain) EXPECT_LT(moved[i].abs().max().item<double>(), 1e-7) << i;
 }
 
-TEST(BadTeacher, JointReductionDividesByTheWholeBatch) {
+TEST(BadT, JointReductionDividesByTheWholeBatch) {
   const Toy toy = logit_toy(8, 4, {2, 3, 5}).with({{"retain_fraction", 1.0}});
   const auto separate = run_method("bad_t", toy, world());
   const auto joint = run_method("bad_t", toy.with({{"reduction", "joint"}}), world());
@@ -35,14 +35,14 @@ TEST(BadTeacher, JointReductionDividesByTheWholeBatch) {
   for (auto i : toy.forget) EXPECT_LT((a[i] * 3 - b[i] * 8).abs().max().item<double>(), 2e-6) << i;
 }
 
-TEST(BadTeacher, DoesNotUseLabels) {
+TEST(BadT, DoesNotUseLabels) {
   Toy toy = conv_toy(7, 20, 0.2).with({{"batch", 16}, {"epochs", 2}});
   const auto hash = run_method("bad_t", toy, world()).hash;
   toy.samples = std::make_shared<Rows>("pixel_values", toy.samples->input(), toy.samples->labels().flip(0));
   EXPECT_EQ(run_method("bad_t", toy, world()).hash, hash);
 }
 
-TEST(BadTeacher, DistilsAShareOfDr) {
+TEST(BadT, DistilsAShareOfDr) {
   const Toy toy = mlp_toy(4, 21).with({{"retain_fraction", 0.3}, {"epochs", 2}, {"batch", 8}});
   const auto result = run_method("bad_t", toy, alone());
   EXPECT_EQ(result.report.ledger.teacher_forward, 2 * (4 + 6));
@@ -60,6 +60,8 @@ std::string phases(const std::string& method, const Toy& toy) {
     out += std::find(toy.forget.begin(), toy.forget.end(), grain.front()) != toy.forget.end() ? 'F' : 'R';
   return out;
 }
+
+TEST(Scrub, DivergenceIsTheOriginalsFromTheStudentsSide) { check_scrub("scrub"); }
 
 TEST(Scrub, AlternatesForgetAndRetainPasses) {
   Toy toy = mlp_toy(6, 12, 0.2);

@@ -1,4 +1,7 @@
 // The toys' models, tasks and samples.
+#include <algorithm>
+
+#include "models/torch/blocks.hpp"
 #include "tests/mpi/engine/toys.hpp"
 
 namespace expunge::test {
@@ -18,7 +21,9 @@ class Toys : public models::Model {
   void initialize(const Rng& rng) override {
     const torch::NoGradGuard no_grad;
     for (auto& p : named_parameters()) {
-      const Rng of = rng.sub(p.key());
+      std::string name = p.key();
+      std::replace(name.begin(), name.end(), '.', '_');
+      const Rng of = rng.sub(name);
       auto flat = p.value().view({-1});
       for (std::int64_t i = 0; i < flat.numel(); ++i)
         flat[i] = 0.4 * of.normal(static_cast<std::uint64_t>(i));
@@ -66,38 +71,42 @@ class Mlp : public Toys {
  public:
   explicit Mlp(double dropout)
       : Toys(dropout),
-        w1_(parameter("hidden_weight", {16, 2})),
-        b1_(parameter("hidden_bias", {16})),
-        w2_(parameter("head_weight", {2, 16})),
-        b2_(parameter("head_bias", {2})) {}
+        hidden_(register_module("hidden", std::make_shared<models::Linear>(2, 16))),
+        head_(register_module("head", std::make_shared<models::Linear>(16, 2))) {}
   Tensors forward(const Tensors& in) override {
-    const torch::Tensor h = dropped(at::relu(at::linear(in.at("x"), w1_, b1_)), dropout_, is_training());
-    return {{"logits", at::linear(h, w2_, b2_)}};
+    const torch::Tensor h =
+        dropped(adapted("hidden", at::relu(hidden_->forward(in.at("x")))), dropout_, is_training());
+    return {{"logits", head_->forward(h)}, {"pooled", h}, {"features", h.unsqueeze(1)}};
   }
+  std::string head_prefix() const override { return "head"; }
+  std::vector<models::AdapterSite> adapter_sites() const override { return {{"hidden", 16}}; }
 
  private:
-  torch::Tensor w1_, b1_, w2_, b2_;
+  std::shared_ptr<models::Linear> hidden_, head_;
 };
 
 class ConvNet : public Toys {
  public:
   explicit ConvNet(double dropout)
       : Toys(dropout),
-        conv_(parameter("conv_weight", {4, 1, 3, 3})),
+        conv_(register_module("conv", std::make_shared<models::Conv2d>(1, 4, 3, 1, 0, false))),
         bn_(register_module("bn", std::make_shared<models::BatchNorm>(4, 1e-5, 0.1))),
-        w_(parameter("head_weight", {3, 4})),
-        b_(parameter("head_bias", {3})) {
+        head_(register_module("head", std::make_shared<models::Linear>(4, 3))) {
     adopt_batch_norms();
   }
   Tensors forward(const Tensors& in) override {
-    const torch::Tensor h = at::relu(bn_->forward(at::conv2d(in.at("pixel_values"), conv_)));
-    return {{"logits", at::linear(dropped(h.mean({2, 3}), dropout_, is_training()), w_, b_)}};
+    const torch::Tensor h = adapted("conv", at::relu(bn_->forward(conv_->forward(in.at("pixel_values"))))),
+                        pooled = dropped(h.mean({2, 3}), dropout_, is_training());
+    return {
+        {"logits", head_->forward(pooled)}, {"pooled", pooled}, {"features", h.flatten(2).transpose(1, 2)}};
   }
+  std::string head_prefix() const override { return "head"; }
+  std::vector<models::AdapterSite> adapter_sites() const override { return {{"conv", 4}}; }
 
  private:
-  torch::Tensor conv_;
+  std::shared_ptr<models::Conv2d> conv_;
   std::shared_ptr<models::BatchNorm> bn_;
-  torch::Tensor w_, b_;
+  std::shared_ptr<models::Linear> head_;
 };
 
 class QuadTask : public tasks::Task {
@@ -110,6 +119,10 @@ class QuadTask : public tasks::Task {
   torch::Tensor divergence(const Tensors& teacher, const Tensors& student, double) const override {
     return (student.at("theta") - teacher.at("theta").detach()).square().sum(1) * 0.5;
   }
+  torch::Tensor correct(const Tensors& out, const torch::Tensor&) const override {
+    return (loss(out, {}) < 0.5).to(torch::kFloat);
+  }
+  Tensors without_target(const Tensors& out, const torch::Tensor&, double) const override { return out; }
   torch::Tensor corrupt(const Batch& b, const std::string&, const Rng&) const override { return b.labels; }
 };
 
@@ -123,6 +136,12 @@ class Scaled : public tasks::Task {
   }
   torch::Tensor divergence(const Tensors& t, const Tensors& s, double temperature) const override {
     return inner_->divergence(t, s, temperature);
+  }
+  torch::Tensor correct(const Tensors& out, const torch::Tensor& targets) const override {
+    return inner_->correct(out, targets);
+  }
+  Tensors without_target(const Tensors& out, const torch::Tensor& targets, double penalty) const override {
+    return inner_->without_target(out, targets, penalty);
   }
   torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {
     return inner_->corrupt(b, mode, rng);

@@ -44,6 +44,7 @@ Toy quad_toy(std::vector<std::vector<float>> targets, std::vector<std::int64_t> 
 Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64_t> forget) {
   Toy toy;
   toy.make = logit(samples, classes);
+  toy.classes = classes;
   toy.task = tasks::make_classification(classes);
   toy.samples = std::make_shared<Rows>("index", torch::arange(samples, torch::kLong),
                                        torch::arange(samples, torch::kLong).remainder(classes));
@@ -58,7 +59,7 @@ Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64
 
 Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout) {
   Toy toy;
-  const std::int64_t n = forget + retain;
+  const std::int64_t n = forget + retain + kUnseen;
   const Rng rng(7, "points");
   torch::Tensor x = torch::zeros({n, 2}), y = torch::zeros({n}, torch::kLong);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -73,13 +74,15 @@ Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout) {
   toy.make = mlp(dropout);
   toy.task = tasks::make_classification(2);
   toy.samples = std::make_shared<Rows>("x", x, y);
-  toy.forget = range(0, forget), toy.retain = range(forget, n);
+  toy.forget = range(0, forget), toy.retain = range(forget, forget + retain);
+  toy.unseen = range(forget + retain, n);
+  toy.classes = 2;
   return toy;
 }
 
 Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout) {
   Toy toy;
-  const std::int64_t n = forget + retain;
+  const std::int64_t n = forget + retain + kUnseen;
   const Rng rng(8, "images");
   torch::Tensor x = torch::zeros({n, 1, 6, 6});
   for (std::int64_t i = 0; i < n; ++i)
@@ -89,7 +92,9 @@ Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout) {
   toy.make = conv_net(dropout);
   toy.task = tasks::make_classification(3);
   toy.samples = std::make_shared<Rows>("pixel_values", x, torch::arange(n, torch::kLong).remainder(3));
-  toy.forget = range(0, forget), toy.retain = range(forget, n);
+  toy.forget = range(0, forget), toy.retain = range(forget, forget + retain);
+  toy.unseen = range(forget + retain, n);
+  toy.classes = 3;
   return toy;
 }
 
@@ -97,7 +102,8 @@ std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy) {
   config::Diagnostics problems;
   auto in = config::Reader::resolved("method." + method, toy.options, problems);
   const methods::Sizes sizes{static_cast<std::int64_t>(toy.forget.size()),
-                             static_cast<std::int64_t>(toy.retain.size()), 2};
+                             static_cast<std::int64_t>(toy.retain.size()), toy.classes,
+                             static_cast<std::int64_t>(toy.unseen.size())};
   auto phases = methods::find_descriptor(method)->plan(in, sizes);
   in.finish();
   problems.throw_if_any();
@@ -127,43 +133,53 @@ comm::Communicator& alone() {
 namespace {
 
 // The model with its starting parameters, in flat buffers.
-std::pair<std::shared_ptr<models::Model>, std::shared_ptr<tensor::FlatParameters>> start_of(const Toy& toy) {
+std::pair<std::shared_ptr<models::Model>, std::shared_ptr<tensor::FlatParameters>> start_of(
+    const Toy& toy, const std::string& method = {}) {
   auto model = toy.make();
   model->initialize(Rng(toy.seed, "start"));
-  auto flat = std::make_shared<tensor::FlatParameters>(*model, torch::kCPU, toy.trainable, "trainer");
-  const torch::NoGradGuard no_grad;
-  if (toy.start.defined()) flat->trainable.values.copy_(toy.start);
+  if (toy.start.defined()) {  // of the network as it is before a method adds to it
+    const tensor::FlatParameters whole(*model, torch::kCPU, toy.trainable, "trainer");
+    const torch::NoGradGuard no_grad;
+    torch::Tensor values = whole.trainable.values;
+    values.copy_(toy.start);
+  }
+  const auto trains = methods::prepare(method, toy.options, *model, toy.seed);
+  auto flat = std::make_shared<tensor::FlatParameters>(
+      *model, torch::kCPU,
+      [&](const std::string& name) { return (!trains || trains(name)) && toy.trainable(name); }, "trainer");
   return {model, flat};
 }
 
 }  // namespace
 
-ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
-                     std::int64_t stop_after, const store::Checkpoint* resume) {
+namespace {
+
+// What a run of any program over the toy shares.
+ToyResult run_toy(const std::string& method, const Program& program, const Toy& toy,
+                  const config::TrainOptions& train, std::int64_t scheduled_steps, comm::Communicator& comm,
+                  std::int64_t stop_after, const store::Checkpoint* resume) {
   at::set_num_threads(1);
   ToyResult out;
-  const auto [model, flat] = start_of(toy);
+  const auto [model, flat] = start_of(toy, method);
   out.start = flat->trainable.values.clone();
   if (flat->buffers.size() > 0) out.start_buffers = flat->buffers.values.clone();
   if (flat->frozen.size() > 0) out.start_frozen = flat->frozen.values.clone();
 
-  config::Diagnostics problems;
-  const auto* runner = methods::find_runner(method);
-  EXPUNGE_CHECK(runner, "no runner {}", method);
-  auto train_in = config::Reader::resolved("method." + method, toy.options, problems);
   Context::Setup s;
   s.comm = &comm;
   s.model = model, s.parameters = flat;
   s.make_model = [&] {
     out.teachers.push_back(toy.make());
+    methods::prepare(method, toy.options, *out.teachers.back(), toy.seed);
     return out.teachers.back();
   };
   s.task = toy.task.get(), s.samples = toy.samples.get();
-  s.forget = toy.forget, s.retain = toy.retain;
-  s.train = runner->train(train_in);
+  s.forget = toy.forget, s.retain = toy.retain, s.unseen = toy.unseen;
+  s.inspect = toy.inspect;
+  s.train = train;
   s.grain = toy.grain, s.seed = toy.seed;
   s.eval_frozen = toy.eval_frozen;
-  for (const auto& phase : plan_of(method, toy)) s.total_steps += phase.steps;
+  s.total_steps = scheduled_steps;
   s.cell_id = "toy";
   std::int64_t asked = 0;
   s.poll = [&] { return ++asked == stop_after ? kPollStop : 0; };
@@ -171,14 +187,12 @@ ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicat
   if (resume) s.resume = *resume;
 
   Context ctx(std::move(s));
-  auto in = config::Reader::resolved("method." + method, toy.options, problems);
   try {
-    runner->run(in, ctx);
+    program(ctx);
   } catch (const Interrupted&) {
     out.interrupted = true;
     share(out.checkpoint, comm);
   }
-  problems.throw_if_any();
   out.report = ctx.report();
   out.hash = flat->hash();
   out.values = flat->trainable.values.clone();
@@ -188,11 +202,39 @@ ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicat
   return out;
 }
 
+}  // namespace
+
+ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
+                     std::int64_t stop_after, const store::Checkpoint* resume) {
+  const auto* runner = methods::find_runner(method);
+  EXPUNGE_CHECK(runner, "no runner {}", method);
+  config::Diagnostics problems;
+  auto train_in = config::Reader::resolved("method." + method, toy.options, problems);
+  const auto train = runner->train(train_in);
+  std::int64_t scheduled = 0;
+  for (const auto& phase : plan_of(method, toy))
+    if (phase.scheduled) scheduled += phase.steps;
+  auto in = config::Reader::resolved("method." + method, toy.options, problems);
+  problems.throw_if_any();
+  return run_toy(
+      method, [&](Context& ctx) { return runner->run(in, ctx); }, toy, train, scheduled, comm, stop_after,
+      resume);
+}
+
+ToyResult run_program(const Program& program, const Toy& toy, comm::Communicator& comm) {
+  config::Diagnostics problems;
+  auto in = config::Reader::resolved("program", toy.options, problems);
+  const auto train = config::read_train_options(in, {});
+  problems.throw_if_any();
+  return run_toy({}, program, toy, train, 1000, comm, 0, nullptr);
+}
+
 namespace {
 
-models::Tensors outputs_of(const Toy& toy, const torch::Tensor& values, const Batch& b) {
+models::Tensors outputs_of(const Toy& toy, const torch::Tensor& values, const Batch& b,
+                           const std::string& method = {}) {
   const torch::NoGradGuard no_grad;
-  const auto [model, flat] = start_of(toy);
+  const auto [model, flat] = start_of(toy, method);
   if (values.defined()) flat->trainable.values.copy_(values);
   model->eval();
   return model->forward(b.inputs);
@@ -200,10 +242,11 @@ models::Tensors outputs_of(const Toy& toy, const torch::Tensor& values, const Ba
 
 }  // namespace
 
-double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids) {
+double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids,
+                 const std::string& method) {
   Batch b;
   toy.samples->load(ids, 0, b);
-  return toy.task->loss(outputs_of(toy, values, b), b.labels).mean().item<double>();
+  return toy.task->loss(outputs_of(toy, values, b, method), b.labels).mean().item<double>();
 }
 
 double mean_divergence(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids,

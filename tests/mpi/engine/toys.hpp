@@ -44,11 +44,13 @@ struct Toy {
   MakeModel make;
   std::shared_ptr<const tasks::Task> task;
   std::shared_ptr<const Rows> samples;
-  std::vector<std::int64_t> forget, retain;
+  std::vector<std::int64_t> forget, retain, unseen;
+  std::int64_t classes = 0;
   nlohmann::json options = nlohmann::json::object();  // of the method
   std::int64_t grain = 4;
   std::uint64_t seed = 42;
   torch::Tensor start;  // flat trainable parameters
+  std::function<void(StepView&)> inspect;
   std::function<bool(const std::string&)> trainable = [](const std::string&) { return true; };
 
   bool eval_frozen = false;
@@ -59,7 +61,9 @@ struct Toy {
 Toy quad_toy(std::vector<std::vector<float>> targets, std::vector<std::int64_t> forget,
              std::vector<std::int64_t> retain, std::vector<float> start);
 Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64_t> forget);
-// Two classes in the plane, separable; D_f is a cluster of its own.
+// Two classes in the plane, separable; D_f is a cluster of its own. Both have kUnseen samples more that
+// belong to neither set.
+inline constexpr std::int64_t kUnseen = 7;
 Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 
@@ -78,6 +82,9 @@ struct ToyResult {
 // Collective over `comm`. Runs a registered method. `stop_after` > 0: a signal after so many steps.
 ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
                      std::int64_t stop_after = 0, const store::Checkpoint* resume = nullptr);
+// The same for any program over a Context, in the place of a method.
+using Program = std::function<Outcome(Context&)>;
+ToyResult run_program(const Program& program, const Toy& toy, comm::Communicator& comm);
 // The logits of a Logit toy of four classes: [samples, 4].
 torch::Tensor logit_rows(const torch::Tensor& values, const Toy& toy);
 // The method's plan for the toy's sizes and options.
@@ -85,7 +92,9 @@ std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy);
 
 // Mean task loss of the toy's model with these parameters over the samples, eval mode (BatchNorm: fresh
 // running statistics).
-double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids);
+// `method`: the one that left these values, where it adds parameters.
+double mean_loss(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids,
+                 const std::string& method = {});
 
 // Mean divergence from the starting network, in the same way.
 double mean_divergence(const Toy& toy, const torch::Tensor& values, const std::vector<std::int64_t>& ids,

@@ -1,0 +1,149 @@
+// Squared gradients of single samples. Where every trainable parameter belongs to one layer that reports to
+// the recorder, one backward pass to the layers' outputs serves the whole grain: the gradient of sample i is
+// a product of what went into the layer and what came back (Goodfellow 2015, "Efficient per-example gradient
+// computations"; Rochette et al. 2019 for convolutions). Elsewhere each sample has a pass of its own.
+#include <algorithm>
+#include <set>
+
+#include "core/error.hpp"
+#include "engine/context_impl.hpp"
+#include "models/torch/recorder.hpp"
+
+namespace expunge {
+namespace {
+
+using models::LayerUse;
+
+constexpr std::int64_t kChunk = std::int64_t{1} << 22;  // floats of per-sample gradients held at once
+
+// Sums x [n, ...] over all dimensions but 0 and `keep`.
+torch::Tensor sum_but(const torch::Tensor& x, std::int64_t keep) {
+  std::vector<std::int64_t> over;
+  for (std::int64_t d = 1; d < x.dim(); ++d)
+    if (d != keep) over.push_back(d);
+  return over.empty() ? x : x.sum(over);
+}
+
+// into += sum over samples of per_sample(first, count)^2, in chunks of samples.
+template <class PerSample>
+void add_squared(torch::Tensor into, std::int64_t n, PerSample&& per_sample) {
+  const std::int64_t each = std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, into.numel()));
+  for (std::int64_t at = 0; at < n; at += each) {
+    const torch::Tensor g = per_sample(at, std::min(each, n - at));  // [count, ...]
+    into.add_(g.reshape({g.size(0), -1}).square_().sum(0).view(into.sizes()));
+  }
+}
+
+// Adds the squares of one layer's per-sample gradients; `back` is the gradient at its output.
+void add_layer(const LayerUse& use, const torch::Tensor& back, torch::Tensor weight, torch::Tensor bias) {
+  const torch::Tensor g = back.to(torch::kFloat);
+  const torch::Tensor x = use.input.defined() ? use.input.detach().to(torch::kFloat) : torch::Tensor();
+  const std::int64_t n = g.size(0);
+  const auto rows = [](const torch::Tensor& t, std::int64_t at, std::int64_t count) {
+    return t.narrow(0, at, count);
+  };
+  switch (use.kind) {
+    case LayerUse::kLinear: {
+      if (weight.defined() && g.dim() == 2) {
+        weight.add_(at::mm(g.square().t(), x.square()));
+      } else if (weight.defined()) {
+        const torch::Tensor gt = g.flatten(1, -2).transpose(1, 2), xt = x.flatten(1, -2);
+        add_squared(weight, n,
+                    [&](auto at, auto count) { return at::bmm(rows(gt, at, count), rows(xt, at, count)); });
+      }
+      if (bias.defined()) bias.add_(sum_but(g, g.dim() - 1).square().sum(0));
+      return;
+    }
+    case LayerUse::kConvolution: {
+      if (weight.defined())
+        add_squared(weight, n, [&](auto at, auto count) {
+          const torch::Tensor columns = at::im2col(rows(x, at, count), use.weight.sizes().slice(2), {1, 1},
+                                                   {use.padding, use.padding}, {use.stride, use.stride});
+          return at::bmm(rows(g, at, count).flatten(2), columns.transpose(1, 2));
+        });
+      if (bias.defined()) bias.add_(sum_but(g, 1).square().sum(0));
+      return;
+    }
+    case LayerUse::kScale: {
+      if (weight.defined()) weight.add_(sum_but(g * x, use.dim).square().sum(0));
+      if (bias.defined()) bias.add_(sum_but(g, use.dim).square().sum(0));
+      return;
+    }
+    case LayerUse::kBroadcast:
+      if (weight.defined()) weight.add_(g.square().sum(0, true));
+  }
+}
+
+}  // namespace
+
+bool Context::Impl::add_squares_by_layer(const LossFunction& loss, const Batch& b, torch::Tensor into,
+                                         double& value) {
+  models::Recorder recorder;
+  const Terms terms = loss(b);
+  const auto& flat = setup.parameters->trainable;
+  std::map<const void*, torch::Tensor> windows;  // by the parameter's address
+  for (std::size_t i = 0; i < flat.entries.size(); ++i)
+    windows[static_cast<const char*>(flat.values.data_ptr()) + flat.entries[i].offset * sizeof(float)] =
+        flat.view_of(into, i);
+  const auto window_of = [&](const torch::Tensor& parameter) {
+    const auto found = parameter.defined() ? windows.find(parameter.data_ptr()) : windows.end();
+    return found == windows.end() ? torch::Tensor() : found->second;
+  };
+
+  // Each trainable parameter in exactly one use; the samples along dimension 0 of every use.
+  std::set<const void*> seen;
+  std::vector<const LayerUse*> uses;
+  std::vector<torch::Tensor> outputs;
+  bool covered = true;
+  for (const LayerUse& use : recorder.uses) {
+    const bool counts = window_of(use.weight).defined() || window_of(use.bias).defined();
+    if (!counts || !use.output.requires_grad()) continue;
+    covered &= use.output.size(0) == b.size();
+    for (const torch::Tensor& p : {use.weight, use.bias})
+      if (window_of(p).defined()) covered &= seen.insert(p.data_ptr()).second;
+    uses.push_back(&use);
+    outputs.push_back(use.output);
+  }
+  if (!covered || seen.size() != windows.size()) return false;
+
+  for (std::size_t t = 0; t < terms.size(); ++t) {
+    value += terms[t].loss.detach().sum().to(torch::kDouble).item<double>();
+    if (!terms[t].loss.requires_grad()) continue;
+    const auto back =
+        torch::autograd::grad({terms[t].loss.sum()}, outputs, {}, t + 1 < terms.size(), false, true);
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < uses.size(); ++i)
+      if (back[i].defined())
+        add_layer(*uses[i], back[i], window_of(uses[i]->weight), window_of(uses[i]->bias));
+    grain_backward += static_cast<double>(b.size());
+  }
+  return true;
+}
+
+double Context::Impl::add_squares(const LossFunction& loss, const Batch& b, torch::Tensor into) {
+  EXPUNGE_CHECK(layout.student && layout.companions.empty(), "per-sample gradients are the student's");
+  double value = 0;
+  if (layers_cover_parameters.value_or(true)) {
+    layers_cover_parameters = add_squares_by_layer(loss, b, into, value);
+    if (*layers_cover_parameters) return value;
+    grain_student = grain_teacher = grain_backward = value = 0;
+  }
+  torch::Tensor gradient = torch::zeros_like(into);
+  setup.parameters->bind_gradients(gradient);
+  const auto device = b.labels.device();
+  for (std::int64_t i = 0; i < b.size(); ++i) {
+    const Batch one = rows_of(b, torch::tensor({i}, torch::kLong).to(device));
+    const Terms terms = loss(one);
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+      value += terms[t].loss.detach().sum().to(torch::kDouble).item<double>();
+      if (!terms[t].loss.requires_grad()) continue;
+      gradient.zero_();
+      terms[t].loss.sum().backward({}, t + 1 < terms.size());
+      into.addcmul_(gradient, gradient);
+      grain_backward += 1;
+    }
+  }
+  return value;
+}
+
+}  // namespace expunge

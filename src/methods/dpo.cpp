@@ -1,0 +1,89 @@
+// Preference optimisation for forgetting: prefer another answer y_w (a refusal; in classification another
+// class) to the true answer of D_f,
+//   L = mean over F of softplus(-beta [(nll_l - nll0_l) - (nll_w - nll0_w)]) + alpha * mean over R of loss(x,
+//   y),
+// nll summed over the positions of one answer; y_l is the true one, nll0 the original's. variant = "po" only
+// trains on the preferred answer: mean over F of loss(x, y_w) + alpha * mean over R of loss.
+// Source: Rafailov et al. 2023; Maini et al. 2024 (TOFU). The preferred answer is drawn by (seed, sample,
+// pass). An epoch is one pass over D_f, D_r cycles beside it.
+#include "methods/counting.hpp"
+#include "methods/method.hpp"
+#ifdef EXPUNGE_ENGINE
+#include "engine/context.hpp"
+#endif
+
+namespace expunge::methods {
+namespace {
+
+const Descriptor descriptor = {
+    .name = "dpo",
+    .summary = "prefer another answer to D_f's own, descend on D_r",
+    .source = "Rafailov et al., NeurIPS 2023; Maini et al., COLM 2024 (TOFU)",
+    .taxonomy = {.measure = "loss",
+                 .corrupt = "data",
+                 .retain = "true labels",
+                 .parameters = "dense, internal"},
+    .needs = {Need::kPreferredAnswer},
+    .deviations = {"classification: the preferred answer is a random other class, not a refusal",
+                   "no factor 2/beta on the preference loss (some code has it)"},
+    .noop_on_empty = true,
+    .plan = {}};
+
+struct Options : MethodOptions {
+  std::string variant = "dpo";
+  double beta = 0.1, alpha = 1;
+  bool redraw = true;
+};
+
+Options read(config::Reader& in) {
+  config::TrainOptions defaults;
+  defaults.optimizer.lr = 1e-5;
+  defaults.epochs = 10;
+  Options opt;
+  opt.train = config::read_train_options(in, defaults);
+  opt.variant = in.choice("variant", opt.variant, {"dpo", "po"},
+                          "weigh both answers against the original, or train on the preferred one");
+  opt.beta = in.number("beta", opt.beta, config::gt(0), "sharpness of the preference");
+  opt.alpha = in.number("alpha", opt.alpha, config::ge(0), "weight of the loss on D_r; 0 = D_f only");
+  opt.redraw = in.flag("redraw", opt.redraw, "draw the preferred answers anew in each pass");
+  return opt;
+}
+
+[[maybe_unused]] std::vector<Phase> plan(const Options& opt, const Sizes& sizes) {
+  const std::int64_t steps = steps_of(sizes.forget, opt.train.batch), epochs = opt.train.epochs;
+  const std::int64_t beside = opt.alpha > 0 ? cycled_samples(steps, sizes.retain, opt.train.batch) : 0;
+  const auto passes = static_cast<double>(epochs * (sizes.forget + beside));
+  return {{"forget", epochs * steps, passes, passes,
+           opt.variant == "dpo" ? static_cast<double>(epochs * sizes.forget) : 0.0}};
+}
+
+#ifdef EXPUNGE_ENGINE
+torch::Tensor preference(const Options& opt, Context& ctx, const Batch& b, const Teacher& original) {
+  const torch::Tensor preferred = ctx.relabel(b, "uniform_other", opt.redraw);
+  const models::Tensors student = ctx.student(b);
+  if (opt.variant == "po") return ctx.task().loss(student, preferred);
+  const models::Tensors reference = original(b);
+  const auto change = [&](const torch::Tensor& answer) {
+    return ctx.task().negative_log_likelihood(student, answer) -
+           ctx.task().negative_log_likelihood(reference, answer);
+  };
+  return at::softplus((change(b.labels) - change(preferred)) * -opt.beta);
+}
+
+Outcome run(const Options& opt, Context& ctx) {
+  const Teacher original = ctx.freeze();
+  constexpr std::size_t kForget = 0;
+  const Stream stream = opt.alpha > 0 ? zip(ctx.forget(), ctx.retain()) : ctx.forget();
+  for (std::int64_t epoch = 0; epoch < opt.train.epochs; ++epoch)
+    ctx.epoch(stream, [&](const Batch& b) -> Terms {
+      if (b.source == kForget) return {{.name = "prefer", .loss = preference(opt, ctx, b, original)}};
+      return {{.name = "retain", .loss = ctx.task().loss(ctx.student(b), b.labels), .weight = opt.alpha}};
+    });
+  return Outcome::kFinished;
+}
+#endif
+
+EXPUNGE_METHOD(descriptor, read, plan, run)
+
+}  // namespace
+}  // namespace expunge::methods

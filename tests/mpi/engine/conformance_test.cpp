@@ -1,0 +1,219 @@
+// Numerical conformance of every registered method: the gradient that steps are taken with is that of the
+// objective, the ledger is what LibTorch counts, bf16 stays near fp32. And the test of these tests:
+// deliberately broken copies of methods are caught.
+#include <gtest/gtest-spi.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "methods/runner_registry.hpp"
+#include "tensor/flop_counter.hpp"
+#include "tests/mpi/engine/conformance.hpp"
+#include "tests/mpi/support/mpi_main.hpp"
+
+namespace expunge::test {
+namespace {
+
+using nlohmann::json;
+
+class Conformance : public testing::TestWithParam<std::string> {
+ protected:
+  const std::string& method() const { return GetParam(); }
+};
+
+// Moves all the step's values by `by` along the flat direction.
+void shift(StepView& step, const torch::Tensor& direction, double by) {
+  const torch::NoGradGuard no_grad;
+  std::int64_t at = 0;
+  for (auto& values : step.values) {
+    values.add_(direction.narrow(0, at, values.numel()), by);
+    at += values.numel();
+  }
+}
+
+// Central differences of the objective along `direction`, against the gradient.
+void expect_derivative(StepView& step, const torch::Tensor& direction, const std::string& what) {
+  constexpr double kStep = 2e-3;
+  std::vector<torch::Tensor> before;
+  for (const auto& values : step.values) before.push_back(values.clone());
+  shift(step, direction, kStep);
+  const double up = step.objective();
+  shift(step, direction, -2 * kStep);
+  const double down = step.objective();
+  const torch::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < before.size(); ++i) step.values[i].copy_(before[i]);
+  const double norm = step.gradient.norm().item<double>(),
+               expected = step.gradient.dot(direction).item<double>();
+  EXPECT_NEAR((up - down) / (2 * kStep), expected, 0.03 * norm + 3e-3) << what;
+}
+
+TEST_P(Conformance, StepsWithTheGradientOfItsObjective) {
+  for (Toy toy : {small_mlp(method(), 11, 17), small_conv(method(), 11, 17)}) {
+    int steps = 0;
+    toy.inspect = [&](StepView& step) {
+      if (++steps > 8) return;
+      const double norm = step.gradient.norm().item<double>();
+      if (norm < 1e-3) return;
+      expect_derivative(step, step.gradient / norm, "along the gradient");
+      torch::Tensor other = torch::zeros_like(step.gradient);
+      const Rng rng(9, "direction");
+      for (std::int64_t i = 0; i < other.numel(); ++i)
+        if (step.gradient[i].item<float>() != 0) other[i] = rng.normal(static_cast<std::uint64_t>(i));
+      expect_derivative(step, other / other.norm(), "in a random direction");
+    };
+    run_method(method(), toy, world());
+    const auto phases = plan_of(method(), toy);
+    const bool trains = std::any_of(phases.begin(), phases.end(), [](const auto& p) { return p.steps > 0; });
+    EXPECT_EQ(steps > 0, trains);
+  }
+}
+
+// FLOPs of one sample of a toy's forward and backward pass, as LibTorch runs them.
+models::Cost measured_cost(const Toy& toy) {
+  constexpr std::int64_t kSamples = 8;
+  const auto model = toy.make();
+  model->initialize(Rng(1, "cost"));
+  model->eval();
+  Batch b;
+  toy.samples->load({0, 1, 2, 3, 4, 5, 6, 7}, -1, b);
+  const tensor::FlopCounter counter;
+  const torch::Tensor loss = toy.task->loss(model->forward(b.inputs), b.labels).sum();
+  const double forward = static_cast<double>(counter.flops());
+  loss.backward();
+  const double all = static_cast<double>(counter.flops());
+  return {forward / kSamples, (all - forward) / kSamples};
+}
+
+TEST_P(Conformance, CountsTheFlopsThatLibTorchRuns) {
+  if (method() == "l_codec") GTEST_SKIP() << "it also solves a linear system, which the ledger leaves out";
+  Toy toy = conv_toy(11, 17).with({{"epochs", 2}, {"batch", 9}}).with(small_options(method()));
+  const models::Cost cost = measured_cost(toy);
+  const tensor::FlopCounter counter;
+  const auto report = run_method(method(), toy, alone()).report;
+  const double counted = static_cast<double>(counter.flops()),
+               planned = (report.ledger.student_forward + report.ledger.teacher_forward) * cost.forward +
+                         report.ledger.student_backward * cost.backward;
+  ASSERT_GT(planned, 0);
+  EXPECT_NEAR(counted / planned, 1, 0.1);
+}
+
+TEST_P(Conformance, StaysNearFp32InBf16) {
+  // Plain SGD: Adam would blow the rounding of vanishing gradients up to whole steps.
+  const json plain = {
+      {"optimizer", "sgd"}, {"lr", 0.05}, {"momentum", 0}, {"weight_decay", 0}, {"bn", "frozen"}};
+  const Toy toy =
+      mlp_toy(12, 36).with({{"epochs", 3}, {"batch", 16}}).with(small_options(method())).with(plain);
+  const auto exact = run_method(method(), toy, world()),
+             rough = run_method(method(), toy.with({{"precision", "bf16"}}), world());
+  EXPECT_TRUE(rough.values.isfinite().all().item<bool>());
+  const double moved = (exact.values - exact.start).norm().item<double>(),
+               apart = (rough.values - exact.values).norm().item<double>();
+  EXPECT_LT(apart, 0.1 * moved + 0.02 * exact.start.norm().item<double>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, Conformance, testing::ValuesIn(conforming_methods()),
+                         [](const auto& info) { return info.param; });
+
+// Broken copies. Each has the options of the method that it spoils.
+
+config::TrainOptions plain_train(config::Reader& in) { return config::read_train_options(in, {}); }
+
+void register_broken(const std::string& name, const methods::Runner& run) {
+  methods::Descriptor d;
+  d.name = "broken_" + name;
+  const auto* whole = methods::find_descriptor(name);
+  d.plan = whole->plan;
+  const methods::RegisterDescriptor descriptor(d);
+  const methods::RegisterRunner runner(d.name, run, methods::find_runner(name)->train);
+}
+
+Outcome rising_neggrad(config::Reader& in, Context& ctx) {
+  const auto train = plain_train(in);
+  for (std::int64_t epoch = 0; epoch < train.epochs; ++epoch)
+    ctx.epoch(ctx.forget(), [&](const Batch& b) -> Terms {
+      return {{.name = "forget", .loss = ctx.task().loss(ctx.student(b), b.labels), .weight = 1}};
+    });
+  return Outcome::kFinished;
+}
+
+Outcome reversed_scrub(config::Reader& in, Context& ctx) {
+  const auto train = plain_train(in);
+  const Teacher original = ctx.freeze();
+  for (std::int64_t epoch = 0; epoch < train.epochs; ++epoch)
+    ctx.epoch(ctx.retain(), [&](const Batch& b) -> Terms {
+      const models::Tensors student = ctx.student(b);
+      const torch::Tensor s = at::log_softmax(student.at("logits") / 2, 1),
+                          t = at::log_softmax(original(b).at("logits") / 2, 1);
+      return {{.name = "stay", .loss = (s.exp() * (s - t)).sum(1) * 4, .weight = 0.5},
+              {.name = "retain", .loss = ctx.task().loss(student, b.labels)}};
+    });
+  return Outcome::kFinished;
+}
+
+Outcome absolute_salun(config::Reader& in, Context& ctx) {
+  const auto train = plain_train(in);
+  const LossFunction loss = [&](const Batch& b) -> Terms {
+    return {{.name = "saliency", .loss = ctx.task().loss(ctx.student(b), b.labels)}};
+  };
+  const torch::Tensor sum = ctx.accumulate_squares(ctx.forget(), loss).sqrt();  // magnitudes first
+  const auto kept = sum.argmax().item<std::int64_t>();
+  const torch::Tensor start = ctx.values().clone();
+  EpochOptions masked;
+  masked.after_step = [&](torch::Tensor& values) {
+    const torch::Tensor now = values[kept].clone();
+    values.copy_(start);
+    values[kept] = now;
+  };
+  for (std::int64_t epoch = 0; epoch < train.epochs; ++epoch)
+    ctx.epoch(ctx.mix(ctx.forget(), ctx.retain()), loss, masked);
+  return Outcome::kFinished;
+}
+
+Outcome summed_fisher(config::Reader&, Context& ctx) {
+  // Squares of each batch's summed gradient.
+  const torch::Tensor f =
+      ctx.fold(
+          ctx.retain(),
+          [&](const Batch& b) -> Terms {
+            return {{.name = "class", .loss = ctx.task().loss(ctx.student(b), b.labels)}};
+          },
+          torch::zeros_like(ctx.values()),
+          [](torch::Tensor& sum, const torch::Tensor& g, std::int64_t) { sum.add_(g.square()); }) /
+      static_cast<double>(size_of(ctx.retain()));
+  ctx.update("noise", [&](torch::Tensor& values) {
+    values.add_(ctx.noise("fisher") * ((f + 1e-8).reciprocal().clamp_max(1e3) * 1e-6).sqrt());
+  });
+  return Outcome::kFinished;
+}
+
+// What an expectation inside `body` reports, without failing this test.
+int failures_in(const std::function<void()>& body) {
+  testing::TestPartResultArray results;
+  {
+    testing::ScopedFakeTestPartResultReporter reporter(
+        testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
+    body();
+  }
+  int failures = 0;
+  for (int i = 0; i < results.size(); ++i) failures += results.GetTestPartResult(i).failed();
+  return failures;
+}
+
+TEST(TestOfTheTests, BrokenCopiesAreCaught) {
+  if (!methods::find_runner("broken_neggrad")) {
+    register_broken("neggrad", rising_neggrad);
+    register_broken("scrub", reversed_scrub);
+    register_broken("salun", absolute_salun);
+    register_broken("fisher", summed_fisher);
+  }
+  const std::map<std::string, void (*)(const std::string&)> checks = {
+      {"neggrad", check_neggrad}, {"scrub", check_scrub}, {"salun", check_salun}, {"fisher", check_fisher}};
+  for (const auto& [method, check] : checks) {
+    EXPECT_EQ(failures_in([&, check = check, method = method] { check(method); }), 0) << method;
+    EXPECT_GT(failures_in([&, check = check, method = method] { check("broken_" + method); }), 0) << method;
+  }
+}
+
+}  // namespace
+}  // namespace expunge::test
