@@ -3,7 +3,7 @@
 #
 #   launch/setup.sh [--tests] [--cuda] [--no-torch]
 #
-#   --tests     also what the tests need (GoogleTest, clang-format)
+#   --tests     also what the tests need (GoogleTest, clang-format, Chromium for the test of the HTML page)
 #   --cuda      also the libraries that LibTorch needs on a GPU (several GB)
 #   --no-torch  no LibTorch: for the torch-free layers only
 #
@@ -61,7 +61,8 @@ readonly optional="
 ccache command:ccache
 mold command:mold"
 readonly optional_for_tests="
-clang-format-14 command:clang-format-14"
+clang-format-14 command:clang-format-14
+chromium command:chromium"
 
 has_header() {
   local prefixes folder
