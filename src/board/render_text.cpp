@@ -131,3 +131,4 @@ std::string render_markdown(const Leaderboard& leaderboard, const Rankings& rank
          "percentage points.\n";
 }
 
+}  // namespace expunge::board
