@@ -26,7 +26,9 @@ struct Cells {
 
 const std::vector<std::string> kColumns = {"test_accuracy", "forget_accuracy", "retain_accuracy", "overall"};
 
-StudyReport compare(const std::vector<StudySource>& sources, const std::string& by, const std::string& title) {
+// `unset`: what a cell has that does not say.
+StudyReport compare(const std::vector<StudySource>& sources, const std::string& by, const std::string& title,
+                    const std::string& unset = "(unset)") {
   std::map<Place, std::map<std::string, Cells>> all;
   std::set<std::string> variants;
   for (const auto& source : sources)
@@ -34,7 +36,7 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
       if (row.cell.method == "retrain") continue;
       if (row.config_json.empty()) continue;  // its variant is not known; the board counts it
       std::string variant = setting_at(row, by);
-      if (variant.empty()) variant = "(unset)";
+      if (variant.empty()) variant = unset;
       variants.insert(variant);
       auto& cells = all[{place_text(row), row.cell.method, row.cell.ratio}][variant];
       ++cells.planned;
@@ -84,11 +86,13 @@ StudyReport run_variants(const std::vector<StudySource>& sources, const StudyOpt
 }
 
 StudyReport run_curriculum(const std::vector<StudySource>& sources, const StudyOptions& options) {
-  return compare(sources, options.by.empty() ? "method_options.curriculum" : options.by, "with and without a curriculum");
+  return compare(sources, options.by.empty() ? "method_options.curriculum.name" : options.by,
+                 "with and without a curriculum", options.by.empty() ? "none" : "(unset)");
 }
 
 StudyReport run_peft(const std::vector<StudySource>& sources, const StudyOptions& options) {
-  return compare(sources, options.by.empty() ? "method_options.trainable" : options.by, "share of trainable parameters");
+  return compare(sources, options.by.empty() ? "method_options.trainable" : options.by, "share of trainable parameters",
+                 options.by.empty() ? "all" : "(unset)");
 }
 
 const RegisterStudy variants({"variants", "paired comparison of cells that differ in one setting (--by PATH): ablations",
