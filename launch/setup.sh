@@ -3,7 +3,8 @@
 #
 #   launch/setup.sh [--tests] [--cuda] [--no-torch]
 #
-#   --tests     also what the tests need (GoogleTest, clang-format, Slurm and munge for a cluster on this machine)
+#   --tests     also what the tests need (GoogleTest, clang-format, Slurm and munge for a cluster on this machine, Chromium for
+#               the test of the HTML page)
 #   --cuda      also the libraries that LibTorch needs on a GPU (several GB)
 #   --no-torch  no LibTorch: for the torch-free layers only
 #
@@ -63,7 +64,8 @@ mold command:mold"
 readonly optional_for_tests="
 clang-format-14 command:clang-format-14
 slurm-wlm command:slurmctld
-munge command:munged"
+munge command:munged
+chromium command:chromium"
 
 has_header() {
   local prefixes folder

@@ -18,6 +18,7 @@ constexpr h5::Layout kColumn = {.chunk_rows = 4096, .deflate = 1};
 struct TextColumn {
   const char* name;
   std::string& (*of)(Row&);
+  bool optional = false;  // boards of older programs lack it
 };
 
 const TextColumn kTextColumns[] = {
@@ -32,6 +33,8 @@ const TextColumn kTextColumns[] = {
     {"parameter_hash", [](Row& r) -> std::string& { return r.parameter_hash; }},
     {"science_sha256", [](Row& r) -> std::string& { return r.science_sha256; }},
     {"config_sha256", [](Row& r) -> std::string& { return r.config_sha256; }},
+    {"git_hash", [](Row& r) -> std::string& { return r.git_hash; }, true},
+    {"host", [](Row& r) -> std::string& { return r.host; }, true},
 };
 
 template <class T, class Get>
@@ -79,6 +82,7 @@ void fill(const h5::Handle& file, const Board& board) {
   number("cells", board.rows.size());
   number("merged", board.merged());
   for (const char* status : {"failed", "corrupt", "foreign", "missing"}) number(status, board.count(status));
+  if (!board.recomputed.empty()) h5::set_attribute(file, "recomputed", board.recomputed);
   h5::set_attribute(file, "program_version", std::string(build_info::kVersion));
   h5::set_attribute(file, "git_hash", std::string(build_info::kGitHash));
   h5::set_attribute(file, "git_dirty", std::int64_t{build_info::kGitDirty});
@@ -115,6 +119,7 @@ void read_cells(const h5::Handle& file, Board& board) {
   if (seeds.size() != rows || ends.size() != rows) throw h5::Failure("columns differ in length");
   board.rows.resize(rows);
   for (const auto& column : kTextColumns) {
+    if (column.optional && !h5::has(cells, column.name)) continue;
     auto texts = h5::read_texts(cells, column.name);
     if (texts.size() != rows) throw h5::Failure("columns differ in length");
     for (std::size_t i = 0; i < rows; ++i) column.of(board.rows[i]) = std::move(texts[i]);
@@ -147,6 +152,7 @@ std::string science_sha256(const Board& board) {
   Sha256 hash;
   hash.add("expunge board 1\n");
   for (const auto& name : board.row_names) hash.add(name).add("\n");
+  for (const auto& name : board.recomputed) hash.add("recomputed ").add(name).add("\n");
   for (const auto& row : board.rows)
     hash.add(fmt::format("{} {} {}\n", row.cell.id, row.status, row.science_sha256));
   return hash.hex();
@@ -171,6 +177,7 @@ Board read_board(const std::filesystem::path& path) {
           fmt::format("{}: is a {}, not a board; make one with: expunge reduce DIR", path.string(), kind));
     board.sweep = h5::text_attribute(file, "sweep");
     board.sweep_sha256 = h5::text_attribute(file, "sweep_sha256");
+    if (h5::has_attribute(file, "recomputed")) board.recomputed = h5::texts_attribute(file, "recomputed");
     board.row_names = h5::read_texts(file, "row_names");
     board.timing_names = h5::read_texts(file, "timing_names");
     read_cells(file, board);

@@ -5,9 +5,10 @@
 //               foreign, missing), program_version git_hash git_dirty compiler hdf5_version
 //   /rows f64[N,R]  /row_names text[R]    NaN where undefined or not merged
 //   /timing f64[N,T]  /timing_names text[T]    seconds; not science
-//   /cells/{id,key,dataset,model,method,status,reason,parameter_hash,science_sha256,config_sha256} text[N],
-//   ratio f64[N], seed i64[N] /config u8 with /config_end i64[N]: each cell's resolved settings as JSON, one
-//   after the other
+//   /cells/{id,key,dataset,model,method,original_id,status,reason,parameter_hash,science_sha256,config_sha256,
+//   git_hash,host} text[N], ratio f64[N], seed i64[N]
+//   /config u8 with /config_end i64[N]: each cell's resolved settings as JSON, one after the other
+//   attribute recomputed (optional): metrics whose columns were computed from kept outputs by the reducer
 //
 // Its bytes depend only on the stores, the failure records and the program, so a board can be made again and
 // compared.
@@ -29,6 +30,7 @@ struct Row {
   std::vector<double> values;  // one per column; NaN where not merged
   std::vector<double> timing;
   std::string parameter_hash, science_sha256, config_sha256, config_json;
+  std::string git_hash, host;  // provenance of the store; empty on boards of older programs
   bool merged() const { return status == "ok" || status == "diverged" || status == "budget"; }
 };
 
@@ -36,6 +38,7 @@ struct Board {
   std::string sweep, sweep_sha256;
   std::vector<std::string> row_names, timing_names;
   std::vector<Row> rows;  // by key
+  std::vector<std::string> recomputed;  // metrics made from kept outputs when the board was made
   std::size_t count(const std::string& status) const;
   std::size_t merged() const;
 };

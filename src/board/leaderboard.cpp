@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,6 +31,7 @@ LeaderboardColumn describe(const std::string& name) {
 std::vector<LeaderboardColumn> columns_of(const Board& board) {
   std::vector<LeaderboardColumn> out;
   for (const auto& name : board.row_names) out.push_back(describe(name));
+  out.push_back({"average", "Avg", "mean of D_test and AUC (MultiDelete)", 1, true, false, false});
   out.push_back({"unlearn_seconds", "Seconds",
                  "time of unlearning on the machine that ran it; not part of the results' identity", -1,
                  false, false, true});
@@ -47,35 +49,70 @@ std::optional<std::size_t> position(const std::vector<std::string>& names, const
   return static_cast<std::size_t>(at - names.begin());
 }
 
-// The defined values of the ok cells.
-template <class Value>
-stat::Interval over_seeds(const Entry& entry, Value&& value) {
-  std::vector<double> values;
-  for (const Row* row : entry.cells)
-    if (row->status == "ok")
-      if (const double v = value(*row); !std::isnan(v)) values.push_back(v);
-  return stat::t_interval(values);
+// What the derived columns are made of, looked up once.
+struct Sources {
+  explicit Sources(const Board& board)
+      : columns(board.row_names.size()),
+        test(position(board.row_names, "test_accuracy")),
+        auc(position(board.row_names, "auc_gold_prob")),
+        seconds(position(board.timing_names, "unlearn")) {
+    for (const auto& name : kGapColumns) gaps.push_back(position(board.row_names, name));
+  }
+  std::size_t columns;
+  std::optional<std::size_t> test, auc, seconds;
+  std::vector<std::optional<std::size_t>> gaps;
+};
+
+// Retrain's ok cell with the same seed and original.
+const Row* retrain_of(const Group& group, const Row& row) {
+  if (group.entries.front().method != "retrain" || row.cell.method == "retrain") return nullptr;
+  for (const Row* other : group.entries.front().cells)
+    if (other->status == "ok" && other->cell.seed == row.cell.seed &&
+        other->cell.original_id == row.cell.original_id)
+      return other;
+  return nullptr;
 }
 
-// The value of retrain's ok cell with this seed.
-double retrain_value(const Entry* retrain, std::int64_t seed, std::size_t column) {
-  if (retrain)
-    for (const Row* row : retrain->cells)
-      if (row->status == "ok" && row->cell.seed == seed) return row->values[column];
-  return kNan;
+double value_of(const Sources& sources, const Group& group, const Row& row, std::size_t column) {
+  if (row.status != "ok") return kNan;
+  double out = kNan;
+  if (column < sources.columns) {
+    out = row.values[column];
+  } else if (column == sources.columns) {
+    if (sources.test && sources.auc) out = (row.values[*sources.test] + row.values[*sources.auc]) / 2;
+  } else if (column == sources.columns + 1) {
+    if (sources.seconds) out = row.timing[*sources.seconds];
+  } else if (const auto at = sources.gaps[column - sources.columns - 2]) {
+    const Row* retrain = retrain_of(group, row);
+    if (retrain) out = row.values[*at] - retrain->values[*at];
+  }
+  return std::isfinite(out) ? out : kNan;
 }
 
-void fill_values(const Board& board, Entry& entry, const Entry* retrain) {
-  for (std::size_t c = 0; c < board.row_names.size(); ++c)
-    entry.values.push_back(over_seeds(entry, [&](const Row& r) { return r.values[c]; }));
-  const auto seconds = position(board.timing_names, "unlearn");
-  entry.values.push_back(
-      over_seeds(entry, [&](const Row& r) { return seconds ? r.timing[*seconds] : kNan; }));
-  for (const auto& name : kGapColumns) {
-    const auto c = position(board.row_names, name);
-    entry.values.push_back(over_seeds(entry, [&](const Row& r) {
-      return c && retrain != &entry ? r.values[*c] - retrain_value(retrain, r.cell.seed, *c) : kNan;
-    }));
+// Resamples are drawn once for each number of values.
+using Tables = std::map<std::size_t, std::vector<std::uint32_t>>;
+
+Estimate estimate(const std::vector<double>& values, Tables& tables) {
+  Estimate out;
+  static_cast<stat::Interval&>(out) = stat::t_interval(values);
+  out.bounds = {out.mean - out.half_width, out.mean + out.half_width};
+  if (out.count < kBootstrapFrom) return out;
+  auto& table = tables[values.size()];
+  if (table.empty())
+    table = stat::resample_table(Rng(0, "board").sub("means"), stat::kResamples, values.size());
+  out.bounds = stat::bca_interval(values, 0.95, table);
+  out.half_width = (out.bounds.high - out.bounds.low) / 2;
+  out.bootstrap = true;
+  return out;
+}
+
+void fill_values(const Sources& sources, const Group& group, Entry& entry, std::size_t columns,
+                 Tables& tables) {
+  for (std::size_t c = 0; c < columns; ++c) {
+    std::vector<double> values;
+    for (const Row* row : entry.cells)
+      if (const double v = value_of(sources, group, *row, c); !std::isnan(v)) values.push_back(v);
+    entry.values.push_back(estimate(values, tables));
   }
 }
 
@@ -94,11 +131,6 @@ void count(Entry& entry) {
   }
 }
 
-// How good a mean is in its column; higher is better.
-double merit(const LeaderboardColumn& column, double mean) {
-  return column.gap ? -std::abs(mean) : column.better * mean;
-}
-
 void mark_best(const std::vector<LeaderboardColumn>& columns, Group& group) {
   for (auto& entry : group.entries) entry.best.assign(columns.size(), false);
   for (std::size_t c = 0; c < columns.size(); ++c) {
@@ -113,7 +145,23 @@ void mark_best(const std::vector<LeaderboardColumn>& columns, Group& group) {
 
 }  // namespace
 
+std::optional<std::size_t> column_at(const Leaderboard& leaderboard, const std::string& name) {
+  for (std::size_t c = 0; c < leaderboard.columns.size(); ++c)
+    if (leaderboard.columns[c].name == name) return c;
+  return std::nullopt;
+}
+
+double cell_value(const Leaderboard& leaderboard, const Group& group, const Row& row, std::size_t column) {
+  return value_of(Sources(*leaderboard.board), group, row, column);
+}
+
+double merit(const LeaderboardColumn& column, double value) {
+  return column.gap ? -std::abs(value) : column.better * value;
+}
+
 Leaderboard make_leaderboard(const Board& board) {
+  const Sources sources(board);
+  Tables tables;
   Leaderboard out;
   out.board = &board;
   out.columns = columns_of(board);
@@ -128,10 +176,9 @@ Leaderboard make_leaderboard(const Board& board) {
   for (auto& [place, entries] : groups) {
     Group group{std::get<0>(place), std::get<1>(place), std::get<2>(place), {}};
     for (auto& [order, entry] : entries) group.entries.push_back(std::move(entry));
-    const Entry* retrain = group.entries.front().method == "retrain" ? &group.entries.front() : nullptr;
     for (auto& entry : group.entries) {
       count(entry);
-      fill_values(board, entry, retrain);
+      fill_values(sources, group, entry, out.columns.size(), tables);
     }
     mark_best(out.columns, group);
     out.groups.push_back(std::move(group));

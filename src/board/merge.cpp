@@ -87,6 +87,8 @@ void take(Row& row, const Found& found, const std::vector<std::string>& timing_n
   row.science_sha256 = h.science_sha256;
   row.config_sha256 = h.config_sha256;
   row.config_json = h.config_json;
+  row.git_hash = h.git_hash;
+  row.host = h.host;
 }
 
 // Stores by the cell they belong to, and what is wrong with the others.

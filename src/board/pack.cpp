@@ -23,6 +23,8 @@ std::vector<std::string*> texts_of(Found& f) {
           &h.parameter_hash,
           &h.config_sha256,
           &h.row_schema_sha256,
+          &h.git_hash,
+          &h.host,
           &h.config_json};
 }
 

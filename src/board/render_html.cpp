@@ -1,97 +1,62 @@
-// One self-contained page: sortable tables, a trade-off picture a group, and behind each group the provenance
-// of its cells.
+// The HTML leaderboard: one self-contained page; rankings, curves, per group a table and a trade-off plot, and
+// the provenance of its cells.
 #include <fmt/format.h>
 
-#include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "board/format.hpp"
+#include "board/html_parts.hpp"
 #include "board/page.hpp"
 #include "board/render.hpp"
-#include "board/trade_off.hpp"
+#include "board/svg.hpp"
 #include "core/build_info.hpp"
+#include "core/text.hpp"
 
 namespace expunge::board {
 namespace {
 
-// Settings are shown up to this much text in one page; beyond it their hashes must do.
-constexpr std::size_t kMostSettings = 4 << 20;
+// Up to so many means every defined column is shown; beyond it the short ones, and CSV or JSON hold the rest.
+constexpr std::size_t kMostMeans = 20000;
+constexpr std::size_t kMostListed = 50;
 
-std::string number_cell(const LeaderboardColumn& column, const stat::Interval& value, bool best) {
-  const std::string half = shown_interval(column, value);
-  return fmt::format("<td{} data-value=\"{}\" title=\"n = {}\">{}{}</td>", best ? " class=\"best\"" : "",
-                     value.count > 0 ? fmt::format("{}", column.gap ? std::abs(value.mean) : value.mean) : "",
-                     value.count, shown_mean(column, value),
-                     half.empty() ? "" : " <small>" + half + "</small>");
+std::string select(const char* name, const std::set<std::string>& values) {
+  std::string out = fmt::format(
+      "<label for=\"filter-{0}\">{0} <select id=\"filter-{0}\"><option value=\"\">all</option>", name);
+  for (const auto& value : values)
+    out += fmt::format("<option value=\"{0}\">{0}</option>", html_text(value));
+  return out + "</select></label>\n";
 }
 
-// The columns with a value anywhere in the group.
-std::vector<std::size_t> defined_columns(const Leaderboard& leaderboard, const Group& group) {
-  std::vector<std::size_t> out;
-  for (std::size_t c = 0; c < leaderboard.columns.size(); ++c)
-    for (const auto& entry : group.entries)
-      if (entry.values[c].count > 0) {
-        out.push_back(c);
-        break;
-      }
-  return out;
-}
-
-std::string main_table(const Leaderboard& leaderboard, const Group& group) {
-  const auto columns = defined_columns(leaderboard, group);
-  std::string out =
-      "<div class=\"scroll\"><table class=\"sortable\"><thead><tr><th><button>method</button></th>";
-  for (std::size_t c : columns) {
-    const auto& column = leaderboard.columns[c];
-    const bool percent = column.percent && !column.gap && column.title.find('%') == std::string::npos;
-    out += fmt::format("<th title=\"{}\"><button>{}{}</button></th>", html_text(column.help),
-                       html_text(column.title), percent ? " %" : "");
+std::string filters(const Leaderboard& leaderboard) {
+  std::set<std::string> datasets, models, ratios;
+  for (const auto& group : leaderboard.groups) {
+    datasets.insert(group.dataset);
+    models.insert(group.model);
+    ratios.insert(fmt::format("{:g}", group.ratio));
   }
-  out += "<th><button>cells</button></th></tr></thead><tbody>\n";
-  for (const auto& entry : group.entries) {
-    out += fmt::format("<tr{}><td>{}</td>", entry.method == "retrain" ? " class=\"reference\"" : "",
-                       html_text(entry.method));
-    for (std::size_t c : columns) out += number_cell(leaderboard.columns[c], entry.values[c], entry.best[c]);
-    out += fmt::format("<td class=\"text{}\" data-value=\"{}\">{}</td></tr>\n",
-                       entry.ok < entry.cells.size() ? " bad" : "", entry.ok, html_text(shown_cells(entry)));
-  }
-  return out + "</tbody></table></div>\n";
+  return "<div class=\"filters\" role=\"search\">" + select("dataset", datasets) + select("model", models) +
+         select("ratio", ratios) +
+         "<label for=\"filter-method\">methods <input id=\"filter-method\" type=\"search\" placeholder=\"scrub "
+         "salun\"></label><span id=\"shown\" class=\"soft\" role=\"status\"></span></div>\n";
 }
 
-std::string cell_rows(const Row& row, bool with_settings) {
-  const auto hash = [](const std::string& text) {
-    return text.empty() ? std::string("-") : fmt::format("<code title=\"{0}\">{0:.12}</code>", text);
-  };
-  std::string settings = hash(row.config_sha256);
-  if (with_settings && !row.config_json.empty()) {
-    const auto json = nlohmann::json::parse(row.config_json, nullptr, false);
-    settings += "<details><summary>settings</summary><pre>" +
-                html_text(json.is_discarded() ? row.config_json : json.dump(1)) + "</pre></details>";
-  }
-  return fmt::format(
-      "<tr><td>{}</td><td data-value=\"{}\">{}</td><td "
-      "class=\"text{}\">{}{}</td><td><code>{}</code></td><td>{}</td><td>{}</td>"
-      "<td class=\"text\">{}</td></tr>\n",
-      html_text(row.cell.method), row.cell.seed, row.cell.seed, row.status == "ok" ? "" : " bad",
-      html_text(row.status), row.reason.empty() ? "" : ": " + html_text(row.reason), html_text(row.cell.id),
-      hash(row.parameter_hash), hash(row.science_sha256), settings);
-}
-
-std::string provenance(const Group& group, bool with_settings) {
-  std::string out =
-      "<details><summary>cells, hashes and settings</summary><div class=\"scroll\"><table "
-      "class=\"sortable\"><thead><tr>";
-  for (const char* title : {"method", "seed", "status", "id", "parameters", "results", "settings"})
-    out += fmt::format("<th><button>{}</button></th>", title);
-  out += "</tr></thead><tbody>\n";
-  for (const auto& entry : group.entries)
-    for (const Row* row : entry.cells) out += cell_rows(*row, with_settings);
-  return out + "</tbody></table></div></details>\n";
+// Cells without a usable result, by name: nothing is left out silently.
+std::string unusable(const Board& board) {
+  std::vector<const Row*> rows;
+  for (const auto& row : board.rows)
+    if (row.status != "ok") rows.push_back(&row);
+  if (rows.empty()) return "";
+  std::string out = fmt::format(
+      "<details><summary class=\"bad\">{} cells are in no mean</summary><ul class=\"notes\">", rows.size());
+  for (std::size_t i = 0; i < std::min(rows.size(), kMostListed); ++i)
+    out += fmt::format("<li>{}: {}{}</li>", html_text(rows[i]->cell.key), html_text(rows[i]->status),
+                       rows[i]->reason.empty() ? "" : ": " + html_text(rows[i]->reason));
+  if (rows.size() > kMostListed) out += fmt::format("<li>and {} more</li>", rows.size() - kMostListed);
+  return out + "</ul></details>\n";
 }
 
 std::string glossary(const Leaderboard& leaderboard) {
-  std::string out = "<h2>Columns</h2><dl>";
+  std::string out = "<section><h2>Columns</h2><dl>";
   std::set<std::string> seen;
   for (const auto& c : leaderboard.columns)
     if (!c.help.empty() && seen.insert(c.title).second)
@@ -99,34 +64,45 @@ std::string glossary(const Leaderboard& leaderboard) {
                          c.better > 0   ? " (higher is better)"
                          : c.better < 0 ? " (lower is better)"
                                         : "");
-  return out + "</dl>\n";
+  return out + "</dl></section>\n";
 }
 
 }  // namespace
 
-std::string render_html(const Leaderboard& leaderboard) {
+std::string render_html(const Leaderboard& leaderboard, const std::vector<Ranking>& rankings) {
   const Board& board = *leaderboard.board;
-  std::size_t settings = 0;
-  for (const auto& row : board.rows) settings += row.config_json.size();
+  const auto classes = method_classes(leaderboard);
+  std::size_t means = 0;
+  for (const auto& group : leaderboard.groups) means += group.entries.size() * leaderboard.columns.size();
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width, initial-scale=1\">"
-      "<title>{0}</title><style>{1}</style></head><body>\n<h1>{0}</h1><p>{2}</p>\n",
+      "content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"data:,\">"
+      "<title>{0}</title><style>{1}</style></head><body>\n<header><h1>{0}</h1><button id=\"theme\" "
+      "class=\"plain\">light / dark</button></header>\n<p>{2}</p>\n",
       html_text(board.sweep), kStyleSheet, html_text(shown_counts(board)));
-  out +=
-      "<p>Means with half of the 95 % t interval over seeds. Best of a column coloured, <i>retrain</i> "
-      "aside. Δ: difference from retrain of the same "
-      "seed, in percentage points. Hover a number for its count of seeds.</p>\n";
-  for (const auto& group : leaderboard.groups) {
-    out += "<section><h2>" + html_text(shown_group(group)) + "</h2>\n" + main_table(leaderboard, group);
-    out += trade_off_svg(leaderboard, group) + provenance(group, settings <= kMostSettings) + "</section>\n";
-  }
-  out += glossary(leaderboard);
+  out += unusable(board);
+  if (!board.recomputed.empty()) out += "<p>Recomputed from kept outputs: " + html_text(join(board.recomputed, ", ")) + ".</p>\n";
   out += fmt::format(
-      "<p>sweep <code>{:.16}</code>, results <code>{:.16}</code>, made by "
-      "{}</p>\n<script>{}</script></body></html>\n",
-      board.sweep_sha256, science_sha256(board), html_text(build_info::one_line()), kScript);
-  return out;
+      "<p>Means over the cells with status ok; ± is half of the 95 % interval: Student's t below {} values, BCa "
+      "bootstrap from there on, none for one value. Best of a column bold, shades from worst to best of the "
+      "group, <i>retrain</i> aside. Δ: difference from retrain of the same seed, in percentage points. A method's "
+      "name opens its cells.{}</p>\n",
+      kBootstrapFrom,
+      means > kMostMeans ? " This board is large: the short columns are shown, CSV and JSON hold all." : "");
+  out += filters(leaderboard) + "<main>" + html_rankings(leaderboard, rankings, classes) +
+         html_curves(leaderboard, classes);
+  std::size_t entry = 0;
+  for (const auto& group : leaderboard.groups)
+    out += html_group(leaderboard, group, classes, means <= kMostMeans, entry);
+  out += glossary(leaderboard);
+  out += "<section><h2>Settings of most cells</h2><details><summary>show</summary><dl id=\"common-settings\"></dl></details></section></main>\n";
+  out += fmt::format(
+      "<footer><p>sweep <code>{:.16}</code>, results <code>{:.16}</code>, made by {}</p></footer>\n<dialog "
+      "id=\"drawer\" aria-labelledby=\"drawer-title\"><header><h2 id=\"drawer-title\"></h2><button "
+      "id=\"drawer-close\" class=\"plain\">close</button></header><div id=\"drawer-content\"></div></dialog>\n"
+      "<script type=\"application/json\" id=\"data\">",
+      board.sweep_sha256, science_sha256(board), html_text(build_info::one_line()));
+  return out + html_data(leaderboard) + "</script>\n<script>" + kScript + "</script></body></html>\n";
 }
 
 }  // namespace expunge::board

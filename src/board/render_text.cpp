@@ -1,9 +1,8 @@
-// Terminal tables, Markdown, CSV and JSON.
+// Terminal tables and Markdown.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "board/format.hpp"
 #include "board/render.hpp"
@@ -72,68 +71,39 @@ Table short_table(const Leaderboard& leaderboard, const Group& group) {
   return table;
 }
 
-std::string csv_text(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
+// The primary ranking, with its notes.
+std::string ranking_text(const Leaderboard& leaderboard, const Ranking& ranking) {
+  std::string out = "ranking by " + leaderboard.columns[ranking.column].title + "\n";
+  if (ranking.problem.empty()) out += aligned(ranking_table(leaderboard, ranking));
+  for (const auto& note : ranking_notes(leaderboard, ranking)) out += note + "\n";
+  return out;
 }
 
-std::string csv_number(double value) { return std::isnan(value) ? "" : fmt::format("{}", value); }
+std::string markdown_row(const std::vector<std::string>& cells) { return "| " + join(cells, " | ") + " |\n"; }
 
-nlohmann::json json_number(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
-}
-
-nlohmann::json json_cell(const Board& board, const Row& row) {
-  nlohmann::json values = nlohmann::json::object(), timing = nlohmann::json::object();
-  for (std::size_t c = 0; c < board.row_names.size(); ++c)
-    values[board.row_names[c]] = json_number(row.values[c]);
-  for (std::size_t t = 0; t < board.timing_names.size(); ++t)
-    timing[board.timing_names[t]] = json_number(row.timing[t]);
-  return {{"id", row.cell.id},
-          {"key", row.cell.key},
-          {"seed", row.cell.seed},
-          {"status", row.status},
-          {"reason", row.reason},
-          {"row", values},
-          {"timing", timing},
-          {"parameter_hash", row.parameter_hash},
-          {"science_sha256", row.science_sha256},
-          {"config_sha256", row.config_sha256}};
-}
-
-nlohmann::json json_entry(const Leaderboard& leaderboard, const Entry& entry) {
-  nlohmann::json values = nlohmann::json::object(), cells = nlohmann::json::array();
-  for (std::size_t c = 0; c < leaderboard.columns.size(); ++c) {
-    const auto& v = entry.values[c];
-    values[leaderboard.columns[c].name] = {{"n", v.count},
-                                           {"mean", json_number(v.mean)},
-                                           {"half_width_95", json_number(v.half_width)},
-                                           {"best", static_cast<bool>(entry.best[c])}};
+std::string ranking_markdown(const Leaderboard& leaderboard, const Ranking& ranking) {
+  std::string out = "\n## Ranking by " + leaderboard.columns[ranking.column].title + "\n\n";
+  if (ranking.problem.empty()) {
+    const Table table = ranking_table(leaderboard, ranking);
+    out += markdown_row(table[0]) + "|---|---:|---:|---:|---:|---|---|\n";
+    for (std::size_t i = 1; i < table.size(); ++i) out += markdown_row(table[i]);
+    out += "\n";
   }
-  for (const Row* row : entry.cells) cells.push_back(json_cell(*leaderboard.board, *row));
-  return {{"method", entry.method},
-          {"planned", entry.cells.size()},
-          {"ok", entry.ok},
-          {"diverged", entry.diverged},
-          {"budget", entry.budget},
-          {"failed", entry.failed},
-          {"missing", entry.missing},
-          {"values", values},
-          {"cells", cells}};
+  for (const auto& note : ranking_notes(leaderboard, ranking)) out += note + "\n";
+  return out;
 }
 
 }  // namespace
 
-std::string render_text(const Leaderboard& leaderboard) {
+std::string render_text(const Leaderboard& leaderboard, const Rankings& rankings) {
   std::string out;
   for (const auto& group : leaderboard.groups)
     out += shown_group(group) + "\n" + aligned(short_table(leaderboard, group)) + "\n";
+  if (!rankings.empty()) out += ranking_text(leaderboard, rankings.front()) + "\n";
   return out + kLegend + "\n" + leaderboard.board->sweep + ": " + shown_counts(*leaderboard.board) + "\n";
 }
 
-std::string render_markdown(const Leaderboard& leaderboard) {
+std::string render_markdown(const Leaderboard& leaderboard, const Rankings& rankings) {
   std::string out = fmt::format("# {}\n\n{}.\n", leaderboard.board->sweep, shown_counts(*leaderboard.board));
   const auto columns = short_columns(leaderboard);
   for (const auto& group : leaderboard.groups) {
@@ -155,56 +125,10 @@ std::string render_markdown(const Leaderboard& leaderboard) {
       out += " " + shown_cells(entry) + " |\n";
     }
   }
+  for (const auto& ranking : rankings) out += ranking_markdown(leaderboard, ranking);
   return out + "\nBest of a column in bold, retrain aside; accuracies and shares in percent. " +
          "± is half of the 95 % t interval over seeds. Δ is the difference from retrain of the same seed, in "
          "percentage points.\n";
-}
-
-std::string render_csv(const Leaderboard& leaderboard) {
-  std::string out = "dataset,model,ratio,method,planned,ok,diverged,budget,failed,missing";
-  for (const auto& c : leaderboard.columns)
-    out += fmt::format(",{0},{0}_n,{0}_half_width_95", csv_text(c.name));
-  out += "\n";
-  for (const auto& g : leaderboard.groups) {
-    for (const auto& e : g.entries) {
-      out += fmt::format("{},{},{},{},{},{},{},{},{},{}", csv_text(g.dataset), csv_text(g.model), g.ratio,
-                         csv_text(e.method), e.cells.size(), e.ok, e.diverged, e.budget, e.failed, e.missing);
-      for (const auto& v : e.values)
-        out += fmt::format(",{},{},{}", csv_number(v.mean), v.count, csv_number(v.half_width));
-      out += "\n";
-    }
-  }
-  return out;
-}
-
-std::string render_json(const Leaderboard& leaderboard) {
-  const Board& board = *leaderboard.board;
-  nlohmann::json columns = nlohmann::json::array(), groups = nlohmann::json::array();
-  for (const auto& c : leaderboard.columns)
-    columns.push_back({{"name", c.name},
-                       {"title", c.title},
-                       {"help", c.help},
-                       {"better", c.better},
-                       {"percent", c.percent},
-                       {"gap", c.gap}});
-  for (const auto& g : leaderboard.groups) {
-    nlohmann::json entries = nlohmann::json::array();
-    for (const auto& e : g.entries) entries.push_back(json_entry(leaderboard, e));
-    groups.push_back({{"dataset", g.dataset}, {"model", g.model}, {"ratio", g.ratio}, {"methods", entries}});
-  }
-  nlohmann::json counts = {{"cells", board.rows.size()}, {"merged", board.merged()}};
-  for (const char* status : {"ok", "diverged", "budget", "failed", "corrupt", "foreign", "missing"})
-    counts[status] = board.count(status);
-  return nlohmann::json{{"schema", 1},
-                        {"kind", "leaderboard"},
-                        {"sweep", board.sweep},
-                        {"sweep_sha256", board.sweep_sha256},
-                        {"science_sha256", science_sha256(board)},
-                        {"counts", counts},
-                        {"columns", columns},
-                        {"groups", groups}}
-             .dump(1, ' ', false, nlohmann::json::error_handler_t::replace) +
-         "\n";
 }
 
 }  // namespace expunge::board

@@ -1,5 +1,3 @@
-#include "board/trade_off.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,22 +5,18 @@
 #include <optional>
 
 #include "board/format.hpp"
+#include "board/plots.hpp"
+#include "board/svg.hpp"
 
 namespace expunge::board {
 namespace {
 
-constexpr double kWidth = 560, kHeight = 340, kLeft = 52, kRight = 96, kTop = 14, kBottom = 44;
+constexpr Frame kFrame{560, 340, 52, 96, 14, 44};
 
 struct Point {
   const Entry* entry;
   double forget, test, flops;
 };
-
-std::optional<std::size_t> column_at(const Leaderboard& leaderboard, const std::string& name) {
-  for (std::size_t c = 0; c < leaderboard.columns.size(); ++c)
-    if (leaderboard.columns[c].name == name) return c;
-  return std::nullopt;
-}
 
 std::vector<Point> points_of(const Leaderboard& leaderboard, const Group& group) {
   const auto forget = column_at(leaderboard, "forget_accuracy"),
@@ -36,93 +30,62 @@ std::vector<Point> points_of(const Leaderboard& leaderboard, const Group& group)
   return out;
 }
 
-// A range with a margin, its ticks at round numbers.
-struct Axis {
-  double low, high, step;
-  Axis(const std::vector<Point>& points, double Point::*value) {
-    const auto [a, b] = std::minmax_element(points.begin(), points.end(),
-                                            [&](auto& p, auto& q) { return p.*value < q.*value; });
-    const double span = std::max(2.0, (*b).*value - (*a).*value);
-    const double middle = ((*a).*value + (*b).*value) / 2;
-    const double raw = span / 4, power = std::pow(10, std::floor(std::log10(raw)));
-    step = power * (raw / power < 2 ? 2 : raw / power < 5 ? 5 : 10);
-    low = std::max(0.0, std::floor((middle - 0.6 * span) / step) * step);
-    high = std::min(100.0, std::ceil((middle + 0.6 * span) / step) * step);
-  }
-  double share(double v) const { return (v - low) / (high - low); }
-};
-
-double across(const Axis& axis, double v) { return kLeft + axis.share(v) * (kWidth - kLeft - kRight); }
-double up(const Axis& axis, double v) {
-  return kHeight - kBottom - axis.share(v) * (kHeight - kTop - kBottom);
+Axis axis_of(const std::vector<Point>& points, double Point::*value) {
+  const auto [a, b] = std::minmax_element(points.begin(), points.end(),
+                                          [&](auto& p, auto& q) { return p.*value < q.*value; });
+  return {(*a).*value, (*b).*value, 2, 0, 100};
 }
 
-std::string grid(const Axis& x, const Axis& y) {
-  std::string out;
-  for (double v = x.low; v <= x.high + x.step / 2; v += x.step)
-    out += fmt::format(
-        R"(<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/><text class="tick" x="{0:.1f}" y="{3:.1f}" text-anchor="middle">{4:g}</text>)",
-        across(x, v), kTop, kHeight - kBottom, kHeight - kBottom + 16, v);
-  for (double v = y.low; v <= y.high + y.step / 2; v += y.step)
-    out += fmt::format(
-        R"(<line class="grid" x1="{1:.1f}" x2="{2:.1f}" y1="{0:.1f}" y2="{0:.1f}"/><text class="tick" x="{3:.1f}" y="{4:.1f}" text-anchor="end">{5:g}</text>)",
-        up(y, v), kLeft, kWidth - kRight, kLeft - 7, up(y, v) + 4, v);
-  out += fmt::format(
-      R"(<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="middle">accuracy on D_f, %</text>)",
-      (kLeft + kWidth - kRight) / 2, kHeight - 8);
-  out += fmt::format(
-      R"svg(<text class="axis" transform="translate(13 {:.1f}) rotate(-90)" text-anchor="middle">accuracy on D_test, %</text>)svg",
-      (kTop + kHeight - kBottom) / 2);
+// Methods that no other beats in both, by D_f. Distance of D_f: from retrain's, or from 0 without retrain.
+std::vector<const Point*> pareto(const std::vector<Point>& points) {
+  double target = 0;
+  for (const auto& p : points)
+    if (p.entry->method == "retrain") target = p.forget;
+  const auto far = [&](const Point& p) { return std::abs(p.forget - target); };
+  std::vector<const Point*> out;
+  for (const auto& p : points) {
+    if (p.entry->method == "retrain") continue;
+    const bool beaten = std::ranges::any_of(points, [&](const Point& q) {
+      return q.entry->method != "retrain" && q.test >= p.test && far(q) <= far(p) &&
+             (q.test > p.test || far(q) < far(p));
+    });
+    if (!beaten) out.push_back(&p);
+  }
+  std::stable_sort(out.begin(), out.end(), [](auto* p, auto* q) { return p->forget < q->forget; });
   return out;
 }
 
 }  // namespace
 
-std::string html_text(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-std::string trade_off_svg(const Leaderboard& leaderboard, const Group& group) {
+std::string trade_off_svg(const Leaderboard& leaderboard, const Group& group, const MethodClasses& classes) {
   auto points = points_of(leaderboard, group);
   if (points.size() < 2) return "";
-  const Axis x(points, &Point::forget), y(points, &Point::test);
+  const Axis x = axis_of(points, &Point::forget), y = axis_of(points, &Point::test);
   double most = 0;
   for (const auto& p : points) most = std::max(most, p.flops);
   const auto radius = [&](const Point& p) { return most > 0 ? 4 + 12 * std::sqrt(p.flops / most) : 6; };
   // Large discs first, so that small ones stay visible.
   std::stable_sort(points.begin(), points.end(), [](auto& a, auto& b) { return a.flops > b.flops; });
-  std::string out =
-      fmt::format(
-          R"(<svg viewBox="0 0 {} {}" role="img" aria-label="accuracy on D_f against accuracy on D_test, {}">)",
-          kWidth, kHeight, html_text(shown_group(group))) +
-      grid(x, y);
+  const auto front = pareto(points);
+  std::string out = svg_open(kFrame.width, kFrame.height,
+                             "accuracy on D_f against accuracy on D_test, " + shown_group(group)) +
+                    svg_axes(kFrame, x, y, "accuracy on D_f, %", "accuracy on D_test, %");
+  if (front.size() > 1) {
+    out += "<polyline class=\"front\" points=\"";
+    for (const auto* p : front)
+      out += fmt::format("{:.1f},{:.1f} ", kFrame.x(x, p->forget), kFrame.y(y, p->test));
+    out += "\"><title>Pareto front</title></polyline>";
+  }
   for (const auto& p : points) {
     const std::string name = html_text(p.entry->method);
+    const double px = kFrame.x(x, p.forget), py = kFrame.y(y, p.test);
     out += fmt::format(
-        R"(<g class="{}"><circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}: D_f {:.1f} %, D_test {:.1f} %, {:.3g} FLOP</title></circle>)",
-        p.entry->method == "retrain" ? "point reference" : "point", across(x, p.forget), up(y, p.test),
-        radius(p), name, p.forget, p.test, p.flops);
-    out += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text></g>)", across(x, p.forget) + radius(p) + 3,
-                       up(y, p.test) + 4, name);
+        R"(<g class="point"><circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}: D_f {:.1f} %, D_test {:.1f} %, {:.3g} FLOP{}</title></circle>)",
+        classes.at(p.entry->method), px, py, radius(p), name, p.forget, p.test, p.flops,
+        std::ranges::find_if(front, [&](auto* q) { return q->entry == p.entry; }) != front.end()
+            ? "; on the Pareto front"
+            : "");
+    out += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text></g>)", px + radius(p) + 3, py + 4, name);
   }
   return out + "</svg>";
 }

@@ -1,46 +1,71 @@
 // expunge board: a board as a leaderboard, on the terminal or in files.
 #include <fmt/format.h>
 
+#include "board/plots.hpp"
+#include "board/published.hpp"
 #include "board/render.hpp"
+#include "board/svg.hpp"
 #include "cli/commands.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/text.hpp"
+#include "data/dataset.hpp"
 
 namespace expunge::cli {
 namespace {
 
 struct Format {
   const char *option, *help;
-  std::string (*render)(const board::Leaderboard&);
+  std::string (*render)(const board::Leaderboard&, const board::Rankings&);
 };
 
 const Format kFormats[] = {{"--md", "write Markdown", board::render_markdown},
+                           {"--latex", "write LaTeX tables (booktabs)", board::render_latex},
                            {"--csv", "write comma-separated values, all columns", board::render_csv},
-                           {"--json", "write JSON, groups and cells", board::render_json},
+                           {"--json", "write JSON: groups, cells, rankings", board::render_json},
                            {"--html", "write one self-contained page", board::render_html}};
+
+fs::path published_folder() { return data::project_folder() / "published"; }
 
 int run(Args& args) {
   std::vector<std::string> targets;
   for (const auto& format : kFormats)
     targets.push_back(
         args.option(format.option, "FILE", "", std::string(format.help) + "; - is standard output"));
+  const auto svg = args.option("--svg", "DIR", "", "write every picture as an SVG file of its own");
+  const auto rank = args.option("--rank", "COLUMN", "",
+                                "what methods are ranked by first (overall, where it is defined)");
+  const auto published = args.option("--published", "NAME", "",
+                                     "print the board beside a paper's tables: " +
+                                         join(board::published_names(published_folder()), ", "));
   const auto words = args.positionals("BOARD.h5", 1, 1, "a board, or the folder of a sweep that holds one");
   args.finish();
   std::filesystem::path path = words[0];
   if (std::filesystem::is_directory(path)) path /= "board.h5";
   const auto table = board::read_board(path);
   const auto leaderboard = board::make_leaderboard(table);
+  const auto rankings = board::make_rankings(leaderboard, rank);
   bool written = false;
   for (std::size_t i = 0; i < std::size(kFormats); ++i) {
     if (targets[i].empty()) continue;
     written = true;
-    const auto text = kFormats[i].render(leaderboard);
+    const auto text = kFormats[i].render(leaderboard, rankings);
     if (targets[i] == "-")
       fmt::print("{}", text);
     else
       write_file_atomic(targets[i], text);
   }
-  if (!written) fmt::print("{}", board::render_text(leaderboard));
+  if (!svg.empty()) {
+    written = true;
+    make_folder(svg);
+    for (const auto& picture : board::pictures(leaderboard, rankings))
+      write_file_atomic(fs::path(svg) / (picture.name + ".svg"), board::standalone(picture.svg));
+  }
+  if (!published.empty()) {
+    written = true;
+    fmt::print("{}", board::render_published(leaderboard, board::read_published(published_folder(), published)));
+  }
+  if (!written) fmt::print("{}", board::render_text(leaderboard, rankings));
   return kExitOk;
 }
 

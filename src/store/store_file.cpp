@@ -270,7 +270,9 @@ RowHeader header_of(hid_t file) {
                                    {"parameter_hash", &h.parameter_hash},
                                    {"science_sha256", &h.science_sha256},
                                    {"config_sha256", &h.config_sha256},
-                                   {"row_schema_sha256", &h.row_schema_sha256}})
+                                   {"row_schema_sha256", &h.row_schema_sha256},
+                                   {"git_hash", &h.git_hash},
+                                   {"host", &h.host}})
     *into = h5::text_attribute(file, name);
   h.ratio = h5::real_attribute(file, "ratio");
   h.seed = h5::integer_attribute(file, "seed");

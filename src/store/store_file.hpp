@@ -43,6 +43,7 @@ struct RowHeader {
   double ratio = 0;
   std::int64_t seed = 0;
   std::string science_sha256, parameter_hash, config_sha256, row_schema_sha256;
+  std::string git_hash, host;      // of the program, and where its root ran; provenance
   std::int64_t restart_count = 0;  // of the scheduler's job that wrote it
   std::vector<double> row;
   std::map<std::string, double> timing;  // seconds

@@ -430,7 +430,7 @@ TEST(Render, CsvHasFullPrecision) {
                            "accuracy,test_accuracy_n,",
                            0),
             0u);
-  EXPECT_EQ(lines[2].rfind("toy,net,0.1,neggrad,2,1,1,0,0,0,0.85,1,,0.1,1,,", 0), 0u) << lines[2];
+  EXPECT_EQ(lines[2].rfind("toy,net,0.1,neggrad,2,1,1,0,0,0,0.85,1,,,,0.1,1,,,,", 0), 0u) << lines[2];
 }
 
 TEST(Render, ThePageIsSelfContained) {

@@ -94,7 +94,8 @@ bool same_bits(double a, double b) { return a == b || (std::isnan(a) && std::isn
 
 TEST(Metrics, AreRegisteredUnderTheirNames) {
   EXPECT_EQ(metrics::metric_names(),
-            (std::vector<std::string>{"accuracy", "auc", "flops", "mia", "overall", "time", "zrf"}));
+            (std::vector<std::string>{"accuracy", "auc", "calibration", "flops", "groups", "mia", "mia_svm",
+                                      "overall", "retrain_likeness", "time", "zrf"}));
   EXPECT_EQ(metrics::find_metric("acuracy"), nullptr);
   EXPECT_TRUE(metrics::find_metric("zrf")->needs_random_networks);
   EXPECT_FALSE(metrics::find_metric("auc")->needs_random_networks);
@@ -119,6 +120,7 @@ TEST(Metrics, ColumnsKeepTheirNames) {
                                             "auc_down",
                                             "mia_success",
                                             "mia_false_positive",
+                                            "mia_success_retain",
                                             "mia_success_confidence",
                                             "mia_ratio",
                                             "mia_ratio_retain",
@@ -129,7 +131,25 @@ TEST(Metrics, ColumnsKeepTheirNames) {
                                             "overall_ungated",
                                             "unlearn_flops",
                                             "eval_flops",
-                                            "percent_of_retrain"}));
+                                            "percent_of_retrain",
+                                            "ece_test",
+                                            "ece_forget",
+                                            "worst_class_test",
+                                            "class_spread_test",
+                                            "worst_class_retain",
+                                            "class_spread_forget",
+                                            "retrain_js",
+                                            "retrain_js_test",
+                                            "retrain_variation",
+                                            "retrain_agreement",
+                                            "retrain_agreement_test",
+                                            "forget_quality",
+                                            "forget_ks",
+                                            "mia_svm_success",
+                                            "mia_svm_false_positive",
+                                            "mia_svm_success_retain",
+                                            "mia_svm_ratio",
+                                            "mia_svm_ratio_retain"}));
 }
 
 TEST(Metrics, GiveTheDeclaredColumnsInOrder) {
