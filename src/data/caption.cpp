@@ -86,7 +86,7 @@ std::vector<std::uint8_t> resize_area(const Image& image, std::int64_t height, s
 }
 
 void append_pair(const Info& info, const std::vector<std::uint8_t>& pixels,
-                 const std::vector<std::uint16_t>& tokens, std::int64_t image,
+                 const std::vector<std::uint16_t>& tokens, std::int64_t image, std::int64_t captioned,
                  std::vector<std::uint8_t>& out) {
   const std::size_t before = out.size();
   out.insert(out.end(), pixels.begin(), pixels.end());
@@ -94,7 +94,8 @@ void append_pair(const Info& info, const std::vector<std::uint8_t>& pixels,
     out.push_back(static_cast<std::uint8_t>(token & 0xff));
     out.push_back(static_cast<std::uint8_t>(token >> 8));
   }
-  for (int i = 0; i < 4; ++i) out.push_back(static_cast<std::uint8_t>(image >> (8 * i)));
+  for (const auto number : {image, captioned})
+    for (int i = 0; i < 4; ++i) out.push_back(static_cast<std::uint8_t>(number >> (8 * i)));
   EXPUNGE_CHECK(static_cast<std::int64_t>(out.size() - before) == sample_bytes(info),
                 "a pair of {} has {} bytes, not {}", info.name, out.size() - before, sample_bytes(info));
 }
@@ -106,6 +107,10 @@ void read_caption(const Dataset& dataset, Side side, std::int64_t id, std::int64
 
 std::int64_t image_of(const Dataset& dataset, Side side, std::int64_t id) {
   return little_endian(behind_pixels(dataset, side, id) + 2 * dataset.info().tokens, 4);
+}
+
+std::int64_t captioned_image(const Dataset& dataset, Side side, std::int64_t id) {
+  return little_endian(behind_pixels(dataset, side, id) + 2 * dataset.info().tokens + 4, 4);
 }
 
 }  // namespace expunge::data

@@ -21,7 +21,7 @@ std::vector<std::uint8_t> resize_area(const Image& image, std::int64_t height, s
 
 // Appends a sample (sample_bytes of `info`).
 void append_pair(const Info& info, const std::vector<std::uint8_t>& pixels,
-                 const std::vector<std::uint16_t>& tokens, std::int64_t image,
+                 const std::vector<std::uint16_t>& tokens, std::int64_t image, std::int64_t captioned,
                  std::vector<std::uint8_t>& out);
 
 }  // namespace expunge::data

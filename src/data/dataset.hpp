@@ -31,10 +31,11 @@ struct Info {
   std::string deletion_list;  // name of the published list in data/deletion_lists, or ""
 };
 
-// Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, and the
-// number of its image on this side, 32 bits, little endian.
+// Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, the
+// number of the image on this side and that of the image which the caption was written for, 32 bits each,
+// little endian.
 inline std::int64_t sample_bytes(const Info& info) {
-  return info.channels * info.height * info.width + (info.tokens > 0 ? 2 * info.tokens + 4 : 0);
+  return info.channels * info.height * info.width + (info.tokens > 0 ? 2 * info.tokens + 8 : 0);
 }
 
 // Decoded samples of one side, as a reader delivers them: sample_bytes each, and labels [n].
@@ -75,9 +76,10 @@ class Dataset {
   virtual const std::string& checksum() const = 0;  // XXH3-128 of pixels and labels of both sides
 };
 
-// The caption of a pair, [tokens] ids, and the image it stands with.
+// The caption of a pair, [tokens] ids; the image it stands with; the image it was written for.
 void read_caption(const Dataset& dataset, Side side, std::int64_t id, std::int64_t* tokens);
 std::int64_t image_of(const Dataset& dataset, Side side, std::int64_t id);
+std::int64_t captioned_image(const Dataset& dataset, Side side, std::int64_t id);
 
 // Roots searched, in order: $EXPUNGE_DATA_ROOT (colon-separated), the download folder of `expunge data
 // fetch`, the distribution's folders, the project's data/ folder. `path` of the job's [dataset.NAME] replaces

@@ -20,6 +20,14 @@ void ImageSource::load(const std::vector<std::int64_t>& ids, std::int64_t pass, 
       data::read_caption(dataset_, side_, ids[static_cast<std::size_t>(i)],
                          tokens.data_ptr<std::int64_t>() + i * info.tokens);
     into.inputs["input_ids"] = tokens.to(device_);
+    torch::Tensor image = at::empty({n}, torch::kLong), caption = at::empty({n}, torch::kLong);
+    for (std::int64_t i = 0; i < n; ++i) {
+      image.data_ptr<std::int64_t>()[i] = data::image_of(dataset_, side_, ids[static_cast<std::size_t>(i)]);
+      caption.data_ptr<std::int64_t>()[i] =
+          data::captioned_image(dataset_, side_, ids[static_cast<std::size_t>(i)]);
+    }
+    into.inputs["image_id"] = image.to(device_);  // which text belongs to which image
+    into.inputs["caption_id"] = caption.to(device_);
   }
   into.inputs["pixel_values"] = pixels_NCHW.to(device_);
   into.labels = labels.to(device_);

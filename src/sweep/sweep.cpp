@@ -97,6 +97,8 @@ class Expansion {
                              : "needs samples that nothing was trained on: set data.val_fraction above 0";
       case Need::kWholeClasses:
         return base.data_options.unit == "class" ? "" : "forgets whole classes: set data.unit = \"class\"";
+      case Need::kPairs:
+        return base.info.tokens > 0 ? "" : "needs image-caption pairs (data set flickr8k, model two_tower)";
       case Need::kHead:
         return models::find_descriptor(base.model)->linear_head
                    ? ""

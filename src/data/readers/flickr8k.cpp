@@ -101,7 +101,7 @@ Raw read(const fs::path& root, Side side, Info& info) {
     auto other = static_cast<std::int64_t>(Rng(0, "flickr8k").sub(caption.text).below(others, 0));
     if (other >= caption.photo) ++other;
     for (const auto& [photo, label] : {std::pair{caption.photo, 1}, {other, 0}}) {
-      append_pair(info, pixels[static_cast<std::size_t>(photo)], tokens, photo, out.pixels);
+      append_pair(info, pixels[static_cast<std::size_t>(photo)], tokens, photo, caption.photo, out.pixels);
       out.labels.push_back(label);
     }
   }

@@ -67,6 +67,12 @@ class Logit : public Toys {
   torch::Tensor z_;
 };
 
+// What methods for pairs read: here both towers and their fusion are the pooled features.
+Tensors with_towers(Tensors outputs) {
+  for (const char* name : {"image", "text", "fused"}) outputs[name] = outputs.at("pooled");
+  return outputs;
+}
+
 class Mlp : public Toys {
  public:
   explicit Mlp(double dropout)
@@ -76,7 +82,7 @@ class Mlp : public Toys {
   Tensors forward(const Tensors& in) override {
     const torch::Tensor h =
         dropped(adapted("hidden", at::relu(hidden_->forward(in.at("x")))), dropout_, is_training());
-    return {{"logits", head_->forward(h)}, {"pooled", h}, {"features", h.unsqueeze(1)}};
+    return with_towers({{"logits", head_->forward(h)}, {"pooled", h}, {"features", h.unsqueeze(1)}});
   }
   std::string head_prefix() const override { return "head"; }
   std::vector<models::AdapterSite> adapter_sites() const override { return {{"hidden", 16}}; }
@@ -97,8 +103,8 @@ class ConvNet : public Toys {
   Tensors forward(const Tensors& in) override {
     const torch::Tensor h = adapted("conv", at::relu(bn_->forward(conv_->forward(in.at("pixel_values"))))),
                         pooled = dropped(h.mean({2, 3}), dropout_, is_training());
-    return {
-        {"logits", head_->forward(pooled)}, {"pooled", pooled}, {"features", h.flatten(2).transpose(1, 2)}};
+    return with_towers(
+        {{"logits", head_->forward(pooled)}, {"pooled", pooled}, {"features", h.flatten(2).transpose(1, 2)}});
   }
   std::string head_prefix() const override { return "head"; }
   std::vector<models::AdapterSite> adapter_sites() const override { return {{"conv", 4}}; }
@@ -157,6 +163,7 @@ class Scaled : public tasks::Task {
 void Rows::load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const {
   const torch::Tensor rows = torch::tensor(ids, torch::kLong);
   into.inputs[name_] = input_.index_select(0, rows);
+  into.inputs["input_ids"] = rows;  // the toys' text, which they do not read
   into.labels = labels_.index_select(0, rows);
   loaded.push_back(ids);
 }
