@@ -18,12 +18,13 @@ WithoutGradients::~WithoutGradients() {
   for (auto& p : switched_) p.set_requires_grad(true);
 }
 
-OnlyTrained::OnlyTrained(Context::Impl& run) : student_(*run.setup.model, !run.layout.student) {
+OnlyTrained::OnlyTrained(Context::Impl& run, bool statistics)
+    : student_(*run.setup.model, !run.layout.student) {
   const auto& trained = run.layout.companions;
   for (const auto& companion : run.companions) {
     const bool trains = std::find(trained.begin(), trained.end(), companion) != trained.end();
     companion->model->train(trains);
-    for (models::BatchNorm* bn : companion->model->batch_norms()) bn->frozen = !trains;
+    for (models::BatchNorm* bn : companion->model->batch_norms()) bn->frozen = !trains || !statistics;
     others_.push_back(std::make_unique<WithoutGradients>(*companion->model, !trains));
   }
 }
@@ -116,7 +117,7 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
   run.open_layout(options);
   const bool statistics = run.layout.statistics > 0 && !(options.student && options.eval) &&
                           (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
-  const OnlyTrained only(run);
+  const OnlyTrained only(run, statistics);
   const StepMode how{StepMode::kMeans, statistics};
   while (!run.call_over(cursors) && !at.stopped) {
     check_budget(run);

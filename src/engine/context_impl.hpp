@@ -185,7 +185,8 @@ class WithoutGradients {
 // Only what the running call trains has gradients while it lives; the other companions are in eval mode.
 class OnlyTrained {
  public:
-  explicit OnlyTrained(Context::Impl& run);
+  // `statistics`: what trains normalises by grain statistics, which are recorded.
+  explicit OnlyTrained(Context::Impl& run, bool statistics = false);
 
  private:
   WithoutGradients student_;

@@ -6,9 +6,13 @@
 // constants mean nothing for a deep network: the default for such a network is enormous, and `sigma` replaces
 // it. Departures: always at least the steps asked for (some code takes none); BatchNorm is frozen and its
 // statistics get no noise.
+#include <algorithm>
+
 #include "methods/method.hpp"
 #include "methods/noise_scale.hpp"
 #ifdef EXPUNGE_ENGINE
+#include <fmt/format.h>
+
 #include "engine/context.hpp"
 #include "tensor/optimizer.hpp"
 #endif

@@ -66,7 +66,7 @@ torch::Tensor inverse_hessian_times(const Options& opt, Context& ctx, const torc
                                        [&](torch::Tensor& s, const torch::Tensor& g, std::int64_t) {
                                          torch::Tensor k = s.narrow(0, 0, p), o = s.narrow(0, p, p);
                                          const bool first = s[-1].item<double>() == 0;
-                                         s[-1] += 1;
+                                         s[-1].add_(1);
                                          if (first) {
                                            o.copy_(g);
                                            return;

@@ -32,6 +32,7 @@ const Descriptor descriptor = {
     .deviations = {"the gap on unseen data is computed once over all of it, not batch by batch",
                    "both gaps are teacher-first and averaged over samples, not over classes too",
                    "the helper models start from a fresh initialisation"},
+    .noop_on_empty = true,
     .stops_early = true,
     .plan = {}};
 

@@ -14,6 +14,8 @@
 #include "methods/method.hpp"
 #include "methods/noise_scale.hpp"
 #ifdef EXPUNGE_ENGINE
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "engine/context.hpp"
@@ -102,6 +104,7 @@ class Perturbed : public SampleSource {
     for (auto item : items) ids.push_back(ids_[static_cast<std::size_t>(item) % ids_.size()]);
     samples_.load(ids, -1, into);
     for (auto& [name, value] : into.inputs) {
+      if (!value.is_floating_point()) continue;
       torch::Tensor noise = torch::zeros(value.sizes(), torch::kFloat);
       const std::int64_t width = noise.numel() / std::max<std::int64_t>(1, noise.size(0));
       for (std::size_t i = 0; i < items.size(); ++i) {

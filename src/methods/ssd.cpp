@@ -7,6 +7,8 @@
 // does.
 #include "methods/method.hpp"
 #ifdef EXPUNGE_ENGINE
+#include <fmt/format.h>
+
 #include "engine/context.hpp"
 #endif
 
@@ -60,7 +62,7 @@ torch::Tensor batch_importance(Context& ctx, const Stream& stream, const LossFun
   torch::Tensor state = torch::zeros({ctx.layout().size() + 1}, ctx.values().options());
   state = ctx.fold(stream, loss, state, [](torch::Tensor& sum, const torch::Tensor& g, std::int64_t samples) {
     sum.narrow(0, 0, g.numel()).add_((g / static_cast<double>(samples)).square());
-    sum[-1] += 1;
+    sum[-1].add_(1);
   });
   return state.narrow(0, 0, ctx.layout().size()) / state[-1].clamp_min(1);
 }

@@ -5,6 +5,8 @@
 // classification the share is the accuracy; 0 for the threshold means the original's accuracy on unseen
 // samples where the job sets some aside (data.val_fraction), else 1/K. The reference also stops by overlaps
 // of generated n-grams, which needs a model that generates.
+#include <algorithm>
+
 #include "methods/method.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "engine/context.hpp"

@@ -12,6 +12,7 @@
 #ifdef EXPUNGE_ENGINE
 #include <set>
 
+#include "core/error.hpp"
 #include "engine/context.hpp"
 #endif
 
@@ -175,11 +176,13 @@ std::vector<std::int64_t> forgotten_classes(Context& ctx) {
 Companion make_noise(const Options& opt, Context& ctx) {
   Batch probe;
   ctx.samples().load({ctx.forget().sources[0].ids->front()}, -1, probe);
-  EXPUNGE_CHECK(probe.inputs.size() == 1, "noise for {} inputs", probe.inputs.size());
+  const auto pixels = std::find_if(probe.inputs.begin(), probe.inputs.end(),
+                                   [](const auto& input) { return input.second.is_floating_point(); });
+  EXPUNGE_CHECK(pixels != probe.inputs.end(), "no input to put noise in");
   config::OptimizerOptions adam;
   adam.name = "adam";
   adam.lr = opt.noise_lr;
-  const auto& [name, input] = *probe.inputs.begin();
+  const auto& [name, input] = *pixels;
   return ctx.companion("noise", std::make_shared<Noise>(name, opt.noise_items, input), adam, false);
 }
 

@@ -32,7 +32,10 @@ std::vector<double> standardised(const Columns& x, std::int64_t column) {
   for (std::int64_t i = 0; i < x.n; ++i)
     mean += out[static_cast<std::size_t>(i)] = static_cast<double>(x.values[i * x.width + column]);
   mean /= static_cast<double>(x.n);
-  for (double& v : out) square += (v -= mean) * v;
+  for (double& v : out) {
+    v -= mean;
+    square += v * v;
+  }
   const double deviation = std::sqrt(square / static_cast<double>(x.n));
   if (!(deviation > 1e-12 * (1 + std::fabs(mean)))) return {};
   for (double& v : out) v /= deviation;
