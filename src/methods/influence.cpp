@@ -52,7 +52,7 @@ Options read(config::Reader& in) {
 }
 
 #ifdef EXPUNGE_ENGINE
-double dot(const torch::Tensor& a, const torch::Tensor& b) {
+double dot_product(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.to(torch::kDouble) * b.to(torch::kDouble)).sum().item<double>();
 }
 
@@ -71,7 +71,7 @@ torch::Tensor inverse_hessian_times(const Options& opt, Context& ctx, const torc
                                            o.copy_(g);
                                            return;
                                          }
-                                         const double og = dot(o, g), kg = dot(k, g);
+                                         const double og = dot_product(o, g), kg = dot_product(k, g);
                                          k.sub_(o, kg / (n + og));
                                          o.sub_(o.clone(), og / (n + og));
                                        });

@@ -182,8 +182,8 @@ struct Units {
 };
 
 // (lambda I + sum over rows u of s u u^T)^-1 g, s = 1 for `added` rows and -1 for `taken` ones.
-torch::Tensor solve(const torch::Tensor& added, const torch::Tensor& taken, double lambda,
-                    const torch::Tensor& g) {
+torch::Tensor damped_inverse(const torch::Tensor& added, const torch::Tensor& taken, double lambda,
+                             const torch::Tensor& g) {
   const torch::Tensor u = torch::cat({added, taken}).to(torch::kDouble), v = g.to(torch::kDouble);
   const torch::Tensor sign =
       torch::cat({torch::ones({added.size(0)}, u.options()), -torch::ones({taken.size(0)}, u.options())});
@@ -251,12 +251,12 @@ torch::Tensor newton_step(const Deletion& d, const std::vector<std::int64_t>& id
   const double b = static_cast<double>(ids.size());
   const torch::Tensor own = ctx.gather_gradients(deleted, fisher, index) / std::sqrt(b);
   const torch::Tensor none = torch::zeros({0, index.numel()}, own.options());
-  if (d.opt.update == "cr") return solve(own, none, d.opt.lambda, g);
+  if (d.opt.update == "cr") return damped_inverse(own, none, d.opt.lambda, g);
   const double n = std::max(2.0, d.samples),
                m = static_cast<double>(std::max<std::int64_t>(1, size_of(d.curvature)));
   return ctx.gather_gradients(d.curvature, fisher, index, [&](const torch::Tensor& rows) {
     const torch::Tensor added = rows.numel() > 0 ? rows * std::sqrt(n / (m * (n - 1))) : none;
-    return solve(added, own / std::sqrt(n - 1), d.opt.lambda, g) / (n - 1);
+    return damped_inverse(added, own / std::sqrt(n - 1), d.opt.lambda, g) / (n - 1);
   });
 }
 
