@@ -1,6 +1,7 @@
 // One of three ranks goes wrong on purpose: the job ends soon, with one line of reason and its exit code,
 // publishes nothing wrong, and the same command without the fault finishes the sweep with the bits of an
 // undisturbed one.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -22,7 +23,7 @@ struct Faults : testing::Test {
     std::ofstream(folder.path() / "job.toml")
         << "[sweep]\nname = \"tiny\"\ndataset = [\"fashion_mnist\"]\nmodel = [\"resnet8\"]\nmethod = [\""
         << kMethod
-        << "\"]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 320\ntest_limit = 80\n[original]\nepochs "
+        << "\"]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 192\ntest_limit = 80\n[original]\nepochs "
            "= 1\nbatch = 32\n"
            "[train]\nepochs = 2\nbatch = 32\n[evaluate]\nrandom_networks = 1\n[run]\nstall_seconds = "
            "4\ncheckpoint_steps = 2\n";
@@ -117,11 +118,11 @@ TEST_F(Faults, NanOnOneRankIsDivergenceOnAll) {
 
 TEST_F(Faults, AHangIsStuckWithinTheStallLimit) {
   ASSERT_EQ(run("hang", "", 3, {"--only", "originals"}).exit_code, 0);
-  const auto struck = run("hang", "rank:1,step:3,kind:hang");
+  const auto struck = run("hang", "rank:1,step:3,kind:hang", 3, {"--set", "run.stall_seconds=20"});
   EXPECT_EQ(struck.exit_code, 75) << struck.err;
   ASSERT_EQ(reasons(struck).size(), 1u) << struck.err;
   EXPECT_NE(reasons(struck)[0].find("fatal: rank 1/3"), std::string::npos) << struck.err;
-  EXPECT_NE(reasons(struck)[0].find("no progress for 4 s"), std::string::npos) << struck.err;
+  EXPECT_NE(reasons(struck)[0].find("no progress for 20 s"), std::string::npos) << struck.err;
   EXPECT_TRUE(stores("hang").empty());
   EXPECT_EQ(only_failure("hang").at("exit_code"), 75);
 }

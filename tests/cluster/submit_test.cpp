@@ -1,11 +1,13 @@
 // submit, resubmit, status and cancel as a user calls them, against a stand-in for Slurm: what real Slurm
 // cannot be made to do quickly.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <utime.h>
 
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/files.hpp"
 #include "core/text.hpp"
