@@ -37,7 +37,7 @@ struct Row {
 struct Board {
   std::string sweep, sweep_sha256;
   std::vector<std::string> row_names, timing_names;
-  std::vector<Row> rows;  // by key
+  std::vector<Row> rows;                // by key
   std::vector<std::string> recomputed;  // metrics made from kept outputs when the board was made
   std::size_t count(const std::string& status) const;
   std::size_t merged() const;

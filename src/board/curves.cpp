@@ -63,7 +63,8 @@ std::string ratio_svg(const Leaderboard& leaderboard, const std::string& dataset
     for (const auto& entry : group.entries) {
       const auto& v = entry.values[column];
       if (v.count == 0) continue;
-      lines[entry.method].push_back({100 * group.ratio, scale * v.mean, scale * v.bounds.low, scale * v.bounds.high});
+      lines[entry.method].push_back(
+          {100 * group.ratio, scale * v.mean, scale * v.bounds.low, scale * v.bounds.high});
       ratios.insert(group.ratio);
       least = std::min(least, scale * v.mean);
       most = std::max(most, scale * v.mean);
@@ -71,26 +72,28 @@ std::string ratio_svg(const Leaderboard& leaderboard, const std::string& dataset
   }
   if (ratios.size() < 2) return "";
   const Axis x(100 * *ratios.begin(), 100 * *ratios.rbegin(), 0.1, 0, 100);
-  const Axis y = described.percent && !described.gap ? Axis(least, most, 2, 0, 100)
-                                                     : Axis(least, most, std::max(1e-9, std::abs(most) * 0.01));
-  std::string out = svg_open(kFrame.width, kFrame.height,
-                             fmt::format("{} against the deletion ratio, {} {}", described.title, dataset, model)) +
-                    svg_axes(kFrame, x, y, "deleted, % of the training set",
-                             described.title + (described.percent ? ", %" : ""));
+  const Axis y = described.percent && !described.gap
+                     ? Axis(least, most, 2, 0, 100)
+                     : Axis(least, most, std::max(1e-9, std::abs(most) * 0.01));
+  std::string out =
+      svg_open(kFrame.width, kFrame.height,
+               fmt::format("{} against the deletion ratio, {} {}", described.title, dataset, model)) +
+      svg_axes(kFrame, x, y, "deleted, % of the training set",
+               described.title + (described.percent ? ", %" : ""));
   std::vector<std::pair<double, std::string>> labels;
   for (const auto& [method, dots] : lines) {
-    std::string path;
+    std::string path, bars;
     for (const auto& d : dots) {
       const double px = kFrame.x(x, d.ratio), py = kFrame.y(y, d.mean);
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px, py);
       if (!std::isnan(d.low))
-        out += fmt::format(R"(<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>)",
-                           classes.at(method), px, px, kFrame.y(y, std::clamp(d.low, y.low, y.high)),
-                           kFrame.y(y, std::clamp(d.high, y.low, y.high)));
+        bars += fmt::format("M{:.1f} {:.1f}V{:.1f}", px, kFrame.y(y, std::clamp(d.low, y.low, y.high)),
+                            kFrame.y(y, std::clamp(d.high, y.low, y.high)));
       out += fmt::format(
           R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.6"><title>{}, {:g} %: {:.4g}</title></circle>)",
           classes.at(method), px, py, html_text(method), d.ratio, d.mean);
     }
+    if (!bars.empty()) out += fmt::format(R"(<path class="{}" d="{}"/>)", classes.at(method), bars);
     out += fmt::format(R"(<path class="line {}" d="{}"/>)", classes.at(method), path);
     labels.emplace_back(kFrame.y(y, dots.back().mean), method);
   }

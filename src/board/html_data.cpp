@@ -22,8 +22,8 @@ constexpr std::size_t kShortHash = 16;
 // What stands in the cell's own fields, or follows from them.
 bool is_own_field(const std::string& path) {
   static const std::vector<std::string> kOwn = {
-      "settings.dataset", "settings.model",   "settings.method", "settings.ratio", "settings.seed",
-      "settings.original_id", "ratio", "row_names", "metrics"};
+      "settings.dataset",     "settings.model", "settings.method", "settings.ratio", "settings.seed",
+      "settings.original_id", "ratio",          "row_names",       "metrics"};
   return std::find(kOwn.begin(), kOwn.end(), path) != kOwn.end();
 }
 
@@ -156,8 +156,9 @@ std::string html_data(const Leaderboard& leaderboard) {
       }
       entries.push_back({{"title", entry.method + " on " + shown_group(group)}, {"cells", cells}});
     }
-  const json out = {{"columns", board.row_names}, {"entries", entries},          {"texts", texts.all()},
-                    {"diffs", settings.differences()},  {"settings", settings.leaves()}, {"common", settings.common()}};
+  const json out = {{"columns", board.row_names},    {"entries", entries},
+                    {"texts", texts.all()},          {"diffs", settings.differences()},
+                    {"settings", settings.leaves()}, {"common", settings.common()}};
   std::string text = out.dump(-1, ' ', false, json::error_handler_t::replace);
   // "</script>" and "<!--" must not occur inside the element.
   std::string safe;

@@ -19,8 +19,9 @@ std::string html_rankings(const Leaderboard& leaderboard, const std::vector<Rank
 std::string html_group(const Leaderboard& leaderboard, const Group& group, const MethodClasses& classes,
                        bool all_columns, std::size_t& entry);
 
-// Accuracies against the deletion ratio for every data set and model with several ratios.
-std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& classes);
+// Accuracies against the deletion ratio for every data set and model with several ratios. `hover`: with the
+// numbers of every dot.
+std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& classes, bool hover);
 
 // What the drawer shows, as JSON that may stand inside <script>: cells by entry, settings as differences from
 // the most frequent value of each key.

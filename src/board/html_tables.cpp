@@ -38,15 +38,21 @@ class Shades {
   double low_ = std::numeric_limits<double>::infinity(), high_ = -std::numeric_limits<double>::infinity();
 };
 
-std::string number_cell(const LeaderboardColumn& column, const Estimate& value, bool best, int shade) {
+// `usual`: cells of the entry that are averaged; another count of values is said.
+std::string number_cell(const LeaderboardColumn& column, const Estimate& value, bool best, int shade,
+                        std::size_t usual) {
   if (value.count == 0) return "<td>-</td>";
   std::string classes = best ? "best" : "";
   if (shade > 0) classes += fmt::format("{}q{}", best ? " " : "", shade);
   const std::string half = shown_interval(column, value);
-  return fmt::format("<td{} data-v=\"{:.6g}\" title=\"n={}{}\">{}{}</td>",
-                     classes.empty() ? "" : " class=\"" + classes + "\"",
-                     column.gap ? std::abs(value.mean) : value.mean, value.count,
-                     value.bootstrap ? ", BCa" : "", shown_mean(column, value),
+  // The script sorts by what is shown unless data-v says more.
+  const bool as_shown = column.percent && !column.gap;
+  std::string attributes = classes.empty() ? "" : " class=\"" + classes + "\"";
+  if (!as_shown)
+    attributes += fmt::format(" data-v=\"{:.6g}\"", column.gap ? std::abs(value.mean) : value.mean);
+  if (value.bootstrap || value.count != static_cast<std::int64_t>(usual))
+    attributes += fmt::format(" title=\"n={}{}\"", value.count, value.bootstrap ? ", BCa" : "");
+  return fmt::format("<td{}>{}{}</td>", attributes, shown_mean(column, value),
                      half.empty() ? "" : " <small>" + half + "</small>");
 }
 
@@ -65,27 +71,38 @@ std::string heading(const LeaderboardColumn& column) {
                      html_text(column.title), percent ? " %" : "");
 }
 
+std::string without_titles(std::string svg) {
+  const std::string open = "<title>", close = "</title>";
+  for (auto at = svg.find(open); at != std::string::npos; at = svg.find(open, at))
+    svg.erase(at, svg.find(close, at) + close.size() - at);
+  return svg;
+}
+
 std::string bounds_text(const stat::Bounds& b, const char* format) {
-  return std::isnan(b.low) ? std::string("-")
-                           : fmt::format(fmt::runtime(format), b.low) + " to " +
-                                 fmt::format(fmt::runtime(format), b.high);
+  return std::isnan(b.low)
+             ? std::string("-")
+             : fmt::format(fmt::runtime(format), b.low) + " to " + fmt::format(fmt::runtime(format), b.high);
 }
 
 std::string places_table(const Leaderboard& leaderboard, const Ranking& ranking) {
   const auto& column = leaderboard.columns[ranking.column];
   std::string out =
-      "<div class=\"scroll\"><table class=\"sortable\"><thead><tr><th scope=\"col\"><button>method</button></th>"
-      "<th scope=\"col\"><button>average rank</button></th><th scope=\"col\">95 %</th><th scope=\"col\">place, "
+      "<div class=\"scroll\"><table class=\"sortable\"><thead><tr><th "
+      "scope=\"col\"><button>method</button></th>"
+      "<th scope=\"col\"><button>average rank</button></th><th scope=\"col\">95 %</th><th "
+      "scope=\"col\">place, "
       "95 %</th>" +
       heading(column) +
-      "<th scope=\"col\"><button>ties</button></th><th scope=\"col\"><button>cells</button></th></tr></thead><tbody>\n";
+      "<th scope=\"col\"><button>ties</button></th><th "
+      "scope=\"col\"><button>cells</button></th></tr></thead><tbody>\n";
   for (const auto& p : ranking.places) {
     Estimate mean;
     mean.count = 1;
     mean.mean = p.mean;
     mean.half_width = std::numeric_limits<double>::quiet_NaN();
     out += fmt::format(
-        "<tr data-method=\"{0}\"><td>{0}</td><td>{1:.2f}</td><td>{2}</td><td>{3}</td><td data-v=\"{4:.6g}\">{5}</td>"
+        "<tr data-method=\"{0}\"><td>{0}</td><td>{1:.2f}</td><td>{2}</td><td>{3}</td><td "
+        "data-v=\"{4:.6g}\">{5}</td>"
         "<td class=\"text\">{6}</td><td{7} data-v=\"{8}\">{8}/{9}</td></tr>\n",
         html_text(p.method), p.rank, bounds_text(p.interval.rank, "{:.2f}"),
         bounds_text(p.interval.place, "{:.3g}"), p.mean, shown_mean(column, mean), p.ties,
@@ -110,10 +127,10 @@ std::string matrix(const Leaderboard& leaderboard, const Ranking& ranking) {
         continue;
       }
       const Pair& p = ranking.pair(i, j);
-      const std::string tail = std::isnan(p.bounds.low)
-                                   ? std::string()
-                                   : fmt::format(", 95 % {:.3g} to {:.3g}", scale * p.bounds.low,
-                                                 scale * p.bounds.high);
+      const std::string tail =
+          std::isnan(p.bounds.low)
+              ? std::string()
+              : fmt::format(", 95 % {:.3g} to {:.3g}", scale * p.bounds.low, scale * p.bounds.high);
       out += fmt::format("<td{} title=\"mean difference {:.3g}{}\">{}/{}/{} <small>p {}</small></td>",
                          p.holm < kAlpha ? " class=\"best\"" : "", scale * p.difference, tail, p.wins, p.ties,
                          p.losses, std::isnan(p.holm) ? std::string("-") : fmt::format("{:.2g}", p.holm));
@@ -128,11 +145,13 @@ std::string matrix(const Leaderboard& leaderboard, const Ranking& ranking) {
 std::string html_rankings(const Leaderboard& leaderboard, const std::vector<Ranking>& rankings,
                           const MethodClasses& classes) {
   std::string out = "<section id=\"ranking\"><h2>Ranking</h2>\n";
-  if (rankings.empty()) return out + "<p>No column is defined for two methods: nothing to rank.</p></section>\n";
+  if (rankings.empty())
+    return out + "<p>No column is defined for two methods: nothing to rank.</p></section>\n";
   for (const auto& r : rankings) {
     out += fmt::format("<details{}><summary>by {}</summary>\n", &r == rankings.data() ? " open" : "",
                        html_text(leaderboard.columns[r.column].title));
-    if (r.problem.empty()) out += places_table(leaderboard, r) + rank_svg(leaderboard, r, classes) + matrix(leaderboard, r);
+    if (r.problem.empty())
+      out += places_table(leaderboard, r) + rank_svg(leaderboard, r, classes) + matrix(leaderboard, r);
     out += "<ul class=\"notes\">";
     for (const auto& note : ranking_notes(leaderboard, r)) out += "<li>" + html_text(note) + "</li>";
     out += "</ul></details>\n";
@@ -156,8 +175,9 @@ std::string html_group(const Leaderboard& leaderboard, const Group& group, const
                        entry.method == "retrain" ? " class=\"reference\"" : "", html_text(entry.method),
                        entry_number++);
     for (std::size_t i = 0; i < columns.size(); ++i)
-      out += number_cell(leaderboard.columns[columns[i]], entry.values[columns[i]], entry.best[columns[i]],
-                         entry.method == "retrain" ? 0 : shades[i].of(entry.values[columns[i]].mean));
+      out +=
+          number_cell(leaderboard.columns[columns[i]], entry.values[columns[i]], entry.best[columns[i]],
+                      entry.method == "retrain" ? 0 : shades[i].of(entry.values[columns[i]].mean), entry.ok);
     out += fmt::format("<td class=\"text{}\" data-v=\"{}\">{}</td></tr>\n",
                        entry.ok < entry.cells.size() ? " bad" : "", entry.ok, html_text(shown_cells(entry)));
   }
@@ -165,7 +185,7 @@ std::string html_group(const Leaderboard& leaderboard, const Group& group, const
          "</div></section>\n";
 }
 
-std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& classes) {
+std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& classes, bool hover) {
   std::string out;
   std::set<std::pair<std::string, std::string>> seen;
   for (const auto& group : leaderboard.groups) {
@@ -173,15 +193,17 @@ std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& cla
     std::string plots;
     for (const char* name : {"test_accuracy", "forget_accuracy", "overall"})
       if (const auto column = column_at(leaderboard, name))
-        plots += ratio_svg(leaderboard, group.dataset, group.model, *column, classes);
+        plots += hover ? ratio_svg(leaderboard, group.dataset, group.model, *column, classes)
+                       : without_titles(ratio_svg(leaderboard, group.dataset, group.model, *column, classes));
     if (!plots.empty())
-      out += fmt::format("<div data-dataset=\"{}\" data-model=\"{}\"><h3>{} · {}</h3><div class=\"plots\">{}</div></div>\n",
-                         html_text(group.dataset), html_text(group.model), html_text(group.dataset),
-                         html_text(group.model), plots);
+      out += fmt::format(
+          "<div data-dataset=\"{}\" data-model=\"{}\"><h3>{} · {}</h3><div class=\"plots\">{}</div></div>\n",
+          html_text(group.dataset), html_text(group.model), html_text(group.dataset), html_text(group.model),
+          plots);
   }
   return out.empty() ? out
-                     : "<section id=\"curves\"><h2>Capacity: accuracy against the deletion ratio</h2>\n" + out +
-                           "</section>\n";
+                     : "<section id=\"curves\"><h2>Capacity: accuracy against the deletion ratio</h2>\n" +
+                           out + "</section>\n";
 }
 
 }  // namespace expunge::board

@@ -1,5 +1,5 @@
-// The leaderboard: the rows of a board grouped over seeds. Only cells with status ok are averaged, and of them
-// only finite values; the others are counted and shown.
+// The leaderboard: the rows of a board grouped over seeds. Only cells with status ok are averaged, and of
+// them only finite values; the others are counted and shown.
 #pragma once
 
 #include <optional>
@@ -34,9 +34,9 @@ struct Entry {
   std::string method;
   std::vector<const Row*> cells;  // by key; they live in the board
   std::size_t ok = 0, diverged = 0, budget = 0, failed = 0,
-              missing = 0;             // missing: no usable store (corrupt, foreign) either
-  std::vector<Estimate> values;        // one per column
-  std::vector<bool> best;              // one per column; never for retrain
+              missing = 0;       // missing: no usable store (corrupt, foreign) either
+  std::vector<Estimate> values;  // one per column
+  std::vector<bool> best;        // one per column; never for retrain
 };
 
 struct Group {
@@ -45,8 +45,9 @@ struct Group {
   std::vector<Entry> entries;  // retrain first, then by name
 };
 
-// Columns: those of the board, then `average` (MultiDelete's mean of D_test and AUC), `unlearn_seconds` and, as
-// `gap_NAME`, the differences from retrain of the same seed and original in test, forget and retain accuracy.
+// Columns: those of the board, then `average` (MultiDelete's mean of D_test and AUC), `unlearn_seconds` and,
+// as `gap_NAME`, the differences from retrain of the same seed and original in test, forget and retain
+// accuracy.
 struct Leaderboard {
   const Board* board = nullptr;  // must outlive this
   std::vector<LeaderboardColumn> columns;

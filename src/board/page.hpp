@@ -1,5 +1,5 @@
-// The fixed parts of the HTML leaderboard: its style sheet and its script (sorting, filters, theme, the drawer
-// with a cell's provenance; tables and pictures are there without it).
+// The fixed parts of the HTML leaderboard: its style sheet and its script (sorting, filters, theme, the
+// drawer with a cell's provenance; tables and pictures are there without it).
 #pragma once
 
 namespace expunge::board {

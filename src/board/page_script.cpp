@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.sortable"))
     const down = head.getAttribute("aria-sort") !== "descending";
     for (const other of table.querySelectorAll("thead th")) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const value = (row) => row.cells[index].dataset.v ?? row.cells[index].textContent.trim();
+    const value = (row) => row.cells[index].dataset.v ?? (row.cells[index].firstChild?.textContent ?? "").trim();
     const compare = (a, b) => {
       const x = value(a), y = value(b), no = (v) => v === "" || v === "-";
       if (no(x) || no(y)) return no(x) - no(y);

@@ -32,7 +32,8 @@ PublishedTable table_of(const json& from) {
   from.at("title").get_to(out.title);
   from.at("warnings").get_to(out.warnings);
   for (const auto& c : from.at("columns"))
-    out.columns.push_back({c.at("title"), text_or_empty(c, "dataset"), text_or_empty(c, "metric"), c.at("scale"),
+    out.columns.push_back({c.at("title"), text_or_empty(c, "dataset"), text_or_empty(c, "metric"),
+                           c.at("scale"),
                            c.contains("ratio") ? number_or_none(c.at("ratio")) : std::nullopt});
   for (const auto& r : from.at("rows")) {
     PublishedRow row{r.at("printed"), r.at("method"), r.at("trainable"), {}};
@@ -55,13 +56,15 @@ std::string trainable_of(const Row& row) {
   return "all";
 }
 
-bool matches_data(const Published& paper, const std::string& published, const std::string& ours, bool& other) {
+bool matches_data(const Published& paper, const std::string& published, const std::string& ours,
+                  bool& other) {
   if (published.empty()) {
     other = true;  // an average over the paper's data sets: ours is over this board's
     return true;
   }
   if (published == ours) return true;
-  const bool stands_in = std::ranges::find(paper.stand_ins, std::pair(published, ours)) != paper.stand_ins.end();
+  const bool stands_in =
+      std::ranges::find(paper.stand_ins, std::pair(published, ours)) != paper.stand_ins.end();
   other |= stands_in;
   return stands_in;
 }
@@ -88,9 +91,9 @@ std::string render_column(const Leaderboard& leaderboard, const Published& paper
                        padded(number(ours.value) + (ours.other_data && ours.groups ? " †" : ""), 12),
                        std::isnan(theirs - ours.value) ? "-" : fmt::format("{:+.2f}", ours.value - theirs));
   }
-  const std::string what = column.metric.empty()     ? "no column of this program is this number"
-                           : column.dataset.empty()  ? "ours: average over this board's data sets"
-                                                     : "ours: " + column.metric;
+  const std::string what = column.metric.empty()    ? "no column of this program is this number"
+                           : column.dataset.empty() ? "ours: average over this board's data sets"
+                                                    : "ours: " + column.metric;
   return fmt::format("  {} ({})\n    {}{}{}difference\n{}", column.title, what, padded("method", 22),
                      padded("paper", 10), padded("ours", 12), out);
 }
@@ -163,9 +166,11 @@ Ours ours_of(const Leaderboard& leaderboard, const Published& paper, const Publi
 }
 
 std::string render_published(const Leaderboard& leaderboard, const Published& paper) {
-  std::string out = fmt::format("{}\npaper: {}\nours:  {}\n", paper.citation, paper.settings, places_of(leaderboard));
+  std::string out =
+      fmt::format("{}\npaper: {}\nours:  {}\n", paper.citation, paper.settings, places_of(leaderboard));
   out +=
-      "Settings differ: read a difference as a question, not as an error of either side. † other data than the "
+      "Settings differ: read a difference as a question, not as an error of either side. † other data than "
+      "the "
       "paper's; ours is the mean over this board's matching groups; - not printed, or not on this board.\n";
   for (const auto& table : paper.tables) {
     out += "\n" + table.title + "\n";

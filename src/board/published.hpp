@@ -46,8 +46,8 @@ Published read_published(const std::filesystem::path& folder, const std::string&
 // Ours for one number: the mean over the groups that match, and in which way they are not the paper's.
 struct Ours {
   std::size_t groups = 0;
-  double value;        // scaled; NaN without a match
-  bool other_data = false;   // a stand-in, or an average over other data sets
+  double value;             // scaled; NaN without a match
+  bool other_data = false;  // a stand-in, or an average over other data sets
 };
 Ours ours_of(const Leaderboard& leaderboard, const Published& paper, const PublishedColumn& column,
              const PublishedRow& row);

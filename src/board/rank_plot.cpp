@@ -34,8 +34,8 @@ std::string rank_svg(const Leaderboard& leaderboard, const Ranking& ranking, con
     out += fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>)", f.left - 10, row(i) + 4,
                        html_text(p.method));
     if (!std::isnan(p.interval.rank.low))
-      out += fmt::format(R"(<line class="whisker {}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>)", color,
-                         f.x(x, p.interval.rank.low), f.x(x, p.interval.rank.high), row(i), row(i));
+      out += fmt::format(R"(<line class="whisker {}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>)",
+                         color, f.x(x, p.interval.rank.low), f.x(x, p.interval.rank.high), row(i), row(i));
     out += fmt::format(
         R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4.5"><title>{}: rank {:.2f}, 95 % {:.2f} to {:.2f}</title></circle>)",
         color, f.x(x, p.rank), row(i), html_text(p.method), p.rank, p.interval.rank.low,

@@ -41,8 +41,8 @@ Table table_of(const Leaderboard& leaderboard, std::size_t column) {
     for (const auto& entry : group.entries) {
       if (entry.method == "retrain") continue;
       for (const Row* row : entry.cells) {
-        auto& values = cells.try_emplace({row->cell.seed, row->cell.original_id}, methods.size(), kNan)
-                           .first->second;
+        auto& values =
+            cells.try_emplace({row->cell.seed, row->cell.original_id}, methods.size(), kNan).first->second;
         values[index[entry.method]] = cell_value(leaderboard, group, *row, column);
       }
     }
@@ -55,8 +55,7 @@ Table table_of(const Leaderboard& leaderboard, std::size_t column) {
 }
 
 // Which methods are ranked, and why the others are not.
-std::vector<std::size_t> choose_methods(const Table& table, Ranking& out,
-                                        std::vector<std::size_t>& counts) {
+std::vector<std::size_t> choose_methods(const Table& table, Ranking& out, std::vector<std::size_t>& counts) {
   counts.assign(table.methods.size(), 0);
   for (std::size_t c = 0; c < table.cells(); ++c)
     for (std::size_t m = 0; m < table.methods.size(); ++m) counts[m] += !std::isnan(table.at(c, m));
@@ -65,10 +64,10 @@ std::vector<std::size_t> choose_methods(const Table& table, Ranking& out,
     if (2 * counts[m] >= table.cells() && counts[m] > 0)
       ranked.push_back(m);
     else
-      out.unranked.push_back(
-          {table.methods[m],
-           counts[m] == 0 ? std::string("no value in any cell")
-                          : fmt::format("values in {} of {} cells, fewer than half", counts[m], table.cells())});
+      out.unranked.push_back({table.methods[m], counts[m] == 0
+                                                    ? std::string("no value in any cell")
+                                                    : fmt::format("values in {} of {} cells, fewer than half",
+                                                                  counts[m], table.cells())});
   }
   return ranked;
 }
@@ -161,8 +160,8 @@ class Comparison {
   std::vector<double> means_;
 };
 
-void compare_all(const LeaderboardColumn& column, const Blocks& blocks,
-                 const std::vector<std::size_t>& order, Ranking& out) {
+void compare_all(const LeaderboardColumn& column, const Blocks& blocks, const std::vector<std::size_t>& order,
+                 Ranking& out) {
   const std::size_t n = order.size();
   const Comparison comparison(column, blocks, n);
   out.pairs.assign(n * n, Pair{});
@@ -179,8 +178,8 @@ void compare_all(const LeaderboardColumn& column, const Blocks& blocks,
       auto& a = out.pairs[i * n + j];
       a.holm = adjusted[k];
       differ[i * n + j] = differ[j * n + i] = a.holm < kAlpha;
-      out.pairs[j * n + i] = {a.losses, a.ties, a.wins, -a.difference, {-a.bounds.high, -a.bounds.low}, a.p,
-                              a.holm};
+      out.pairs[j * n + i] = {a.losses, a.ties, a.wins, -a.difference, {-a.bounds.high, -a.bounds.low},
+                              a.p,      a.holm};
     }
   std::vector<std::size_t> places(n);
   std::iota(places.begin(), places.end(), std::size_t{0});

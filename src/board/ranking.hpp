@@ -4,9 +4,9 @@
 //
 // Common cells are those (data set, model, ratio, seed, original) in which every ranked method has a defined
 // value. A method that lacks more than half of the board's cells is not ranked, so that it does not take the
-// others' cells away; it is listed with what it has. With at least kGroupsWorthABlock groups a block is a group (data set, model,
-// ratio), its value the mean over common seeds; with fewer a block is a cell, and p-values speak about more
-// seeds of these very settings only.
+// others' cells away; it is listed with what it has. With at least kGroupsWorthABlock groups a block is a
+// group (data set, model, ratio), its value the mean over common seeds; with fewer a block is a cell, and
+// p-values speak about more seeds of these very settings only.
 #pragma once
 
 #include <string>
@@ -22,11 +22,11 @@ inline constexpr double kAlpha = 0.05;
 
 struct Place {
   std::string method;
-  double rank = 0;               // average over blocks, 1 = best
-  stat::RankInterval interval;   // 95 %
-  double mean = 0;               // of the column's values over blocks, not of merits
-  std::size_t cells = 0;         // with a value, of Ranking::planned
-  std::string ties;              // letters of the tie groups it is in: "a", "ab"
+  double rank = 0;              // average over blocks, 1 = best
+  stat::RankInterval interval;  // 95 %
+  double mean = 0;              // of the column's values over blocks, not of merits
+  std::size_t cells = 0;        // with a value, of Ranking::planned
+  std::string ties;             // letters of the tie groups it is in: "a", "ab"
 };
 
 struct Unranked {
@@ -36,8 +36,8 @@ struct Unranked {
 // Method i against method j over the blocks, i and j being positions in Ranking::places.
 struct Pair {
   std::size_t wins = 0, ties = 0, losses = 0;
-  double difference = 0;  // mean of i - j in the column's values
-  stat::Bounds bounds;    // 95 %: Student's t, from kBootstrapFrom blocks on BCa
+  double difference = 0;   // mean of i - j in the column's values
+  stat::Bounds bounds;     // 95 %: Student's t, from kBootstrapFrom blocks on BCa
   double p = 0, holm = 0;  // signed-rank test; adjusted over all pairs
 };
 
@@ -48,11 +48,11 @@ struct Ranking {
   std::size_t planned = 0;  // cells (data set, model, ratio, seed, original) of the board
   std::size_t common = 0;   // of these, in which every ranked method has a value
   std::size_t blocks = 0;
-  bool by_group = false;    // what a block is
+  bool by_group = false;  // what a block is
   stat::Friedman friedman{};
   std::vector<Pair> pairs;  // [n, n]; the diagonal is empty
   std::vector<stat::Run> runs;
-  std::string problem;      // why there is no ranking; empty otherwise
+  std::string problem;  // why there is no ranking; empty otherwise
   const Pair& pair(std::size_t i, std::size_t j) const { return pairs[i * places.size() + j]; }
 };
 

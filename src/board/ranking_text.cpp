@@ -16,8 +16,8 @@ namespace {
 
 // Accuracy on D_f has no best value of its own (neither 0 nor 1), its gap to retrain has.
 const std::vector<std::string> kRanked = {
-    "overall", "average",      "test_accuracy",  "gap_forget_accuracy", "gap_test_accuracy", "mia_success",
-    "zrf",     "unlearn_flops", "forget_quality", "retrain_js"};
+    "overall",     "average", "test_accuracy", "gap_forget_accuracy", "gap_test_accuracy",
+    "mia_success", "zrf",     "unlearn_flops", "forget_quality",      "retrain_js"};
 
 bool directed(const LeaderboardColumn& column) { return column.better != 0 || column.gap; }
 
@@ -91,7 +91,8 @@ Rankings make_rankings(const Leaderboard& leaderboard, const std::string& primar
 
 std::vector<std::string> ranking_notes(const Leaderboard& leaderboard, const Ranking& ranking) {
   std::vector<std::string> out;
-  for (const auto& u : ranking.unranked) out.push_back(fmt::format("Not ranked: {} ({}).", u.method, u.reason));
+  for (const auto& u : ranking.unranked)
+    out.push_back(fmt::format("Not ranked: {} ({}).", u.method, u.reason));
   if (!ranking.problem.empty()) {
     out.insert(out.begin(), "No ranking: " + ranking.problem + ".");
     return out;
@@ -109,18 +110,22 @@ std::vector<std::string> ranking_notes(const Leaderboard& leaderboard, const Ran
   out.push_back(fmt::format(
       "{}{}",
       ranking.by_group
-          ? fmt::format("A block is one of {} groups (data set, model, ratio), the mean over its seeds; groups that "
-                        "share data are not independent.",
-                        ranking.blocks)
-          : fmt::format("A block is one of {} cells: with fewer than {} groups the tests speak about more seeds of "
-                        "these settings only, not about other data or models.",
-                        ranking.blocks, kGroupsWorthABlock),
+          ? fmt::format(
+                "A block is one of {} groups (data set, model, ratio), the mean over its seeds; groups that "
+                "share data are not independent.",
+                ranking.blocks)
+          : fmt::format(
+                "A block is one of {} cells: with fewer than {} groups the tests speak about more seeds of "
+                "these settings only, not about other data or models.",
+                ranking.blocks, kGroupsWorthABlock),
       gap ? " The smaller the absolute difference from retrain the better." : ""));
   out.push_back(friedman_note(ranking));
   if (ranking.blocks >= 2)
     out.push_back(fmt::format(
-        "Methods that share a letter do not differ (signed-rank tests, Holm's adjustment over {} pairs, alpha "
-        "0.05). Intervals of ranks and places: 95 %, {} bootstrap resamples of the blocks; of differences: {}.",
+        "Methods that share a letter do not differ (signed-rank tests, Holm's adjustment over {} pairs, "
+        "alpha "
+        "0.05). Intervals of ranks and places: 95 %, {} bootstrap resamples of the blocks; of differences: "
+        "{}.",
         ranking.places.size() * (ranking.places.size() - 1) / 2, stat::kResamples,
         ranking.blocks >= static_cast<std::size_t>(kBootstrapFrom) ? "BCa bootstrap" : "Student's t"));
   return out;

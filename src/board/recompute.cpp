@@ -73,11 +73,13 @@ std::size_t column_of(Board& board, const std::string& name) {
 
 const metrics::Metric& recomputable(const std::string& name) {
   const auto* metric = metrics::find_metric(name);
-  if (!metric) throw UsageError(fmt::format("unknown metric {}{}", name, did_you_mean(name, metrics::metric_names())));
+  if (!metric)
+    throw UsageError(fmt::format("unknown metric {}{}", name, did_you_mean(name, metrics::metric_names())));
   if (metric->needs_random_networks)
-    throw UsageError(fmt::format("{} needs outputs of untrained networks, which stores do not keep: run the cells "
-                                 "with it in [evaluate] metrics",
-                                 name));
+    throw UsageError(
+        fmt::format("{} needs outputs of untrained networks, which stores do not keep: run the cells "
+                    "with it in [evaluate] metrics",
+                    name));
   return *metric;
 }
 
@@ -91,7 +93,8 @@ Place place_of(const Row& row) {
 
 const Row* retrain_of(const Board& board, const Row& row) {
   for (const auto& other : board.rows)
-    if (other.cell.method == "retrain" && other.status == "ok" && place_of(other) == place_of(row)) return &other;
+    if (other.cell.method == "retrain" && other.status == "ok" && place_of(other) == place_of(row))
+      return &other;
   return nullptr;
 }
 
@@ -130,7 +133,8 @@ bool KeptOutputs::load(const Row& row, const Row* retrain, metrics::Inputs& into
     }
   }
   if (retrain_id_ == retrain->cell.id)
-    for (const auto& [split, outputs] : retrain_.outputs) into.outputs["retrain." + split] = to_outputs(outputs);
+    for (const auto& [split, outputs] : retrain_.outputs)
+      into.outputs["retrain." + split] = to_outputs(outputs);
   return true;
 }
 

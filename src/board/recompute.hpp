@@ -38,8 +38,9 @@ struct Recomputed {
   std::map<std::string, std::size_t> skipped;  // merged cells that did not, by reason
 };
 
-// Writes the metrics' columns of every merged cell of the board (new columns go to the end). UsageError for an
-// unknown metric, or one that needs what no store keeps. `evaluation_seed`: instead of the cells' own, -1 = own.
+// Writes the metrics' columns of every merged cell of the board (new columns go to the end). UsageError for
+// an unknown metric, or one that needs what no store keeps. `evaluation_seed`: instead of the cells' own, -1
+// = own.
 Recomputed recompute(const std::filesystem::path& folder, const std::vector<std::string>& metric_names,
                      Board& board, std::int64_t evaluation_seed = -1);
 

@@ -19,10 +19,12 @@ std::string render_text(const Leaderboard& leaderboard,
 std::string render_markdown(const Leaderboard& leaderboard, const Rankings& rankings = {});
 std::string render_latex(const Leaderboard& leaderboard,
                          const Rankings& rankings = {});  // tables for the package booktabs
-std::string render_csv(const Leaderboard& leaderboard,
-                       const Rankings& rankings = {});  // one line a group and method; all columns, full precision
+std::string render_csv(
+    const Leaderboard& leaderboard,
+    const Rankings& rankings = {});  // one line a group and method; all columns, full precision
 std::string render_json(const Leaderboard& leaderboard,
                         const Rankings& rankings = {});  // groups, cells and rankings; all columns
-std::string render_html(const Leaderboard& leaderboard, const Rankings& rankings = {});  // one self-contained file
+std::string render_html(const Leaderboard& leaderboard,
+                        const Rankings& rankings = {});  // one self-contained file
 
 }  // namespace expunge::board

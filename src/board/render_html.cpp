@@ -1,5 +1,5 @@
-// The HTML leaderboard: one self-contained page; rankings, curves, per group a table and a trade-off plot, and
-// the provenance of its cells.
+// The HTML leaderboard: one self-contained page; rankings, curves, per group a table and a trade-off plot,
+// and the provenance of its cells.
 #include <fmt/format.h>
 
 #include <set>
@@ -22,8 +22,7 @@ constexpr std::size_t kMostListed = 50;
 std::string select(const char* name, const std::set<std::string>& values) {
   std::string out = fmt::format(
       "<label for=\"filter-{0}\">{0} <select id=\"filter-{0}\"><option value=\"\">all</option>", name);
-  for (const auto& value : values)
-    out += fmt::format("<option value=\"{0}\">{0}</option>", html_text(value));
+  for (const auto& value : values) out += fmt::format("<option value=\"{0}\">{0}</option>", html_text(value));
   return out + "</select></label>\n";
 }
 
@@ -36,7 +35,8 @@ std::string filters(const Leaderboard& leaderboard) {
   }
   return "<div class=\"filters\" role=\"search\">" + select("dataset", datasets) + select("model", models) +
          select("ratio", ratios) +
-         "<label for=\"filter-method\">methods <input id=\"filter-method\" type=\"search\" placeholder=\"scrub "
+         "<label for=\"filter-method\">methods <input id=\"filter-method\" type=\"search\" "
+         "placeholder=\"scrub "
          "salun\"></label><span id=\"shown\" class=\"soft\" role=\"status\"></span></div>\n";
 }
 
@@ -81,25 +81,31 @@ std::string render_html(const Leaderboard& leaderboard, const std::vector<Rankin
       "class=\"plain\">light / dark</button></header>\n<p>{2}</p>\n",
       html_text(board.sweep), kStyleSheet, html_text(shown_counts(board)));
   out += unusable(board);
-  if (!board.recomputed.empty()) out += "<p>Recomputed from kept outputs: " + html_text(join(board.recomputed, ", ")) + ".</p>\n";
+  if (!board.recomputed.empty())
+    out += "<p>Recomputed from kept outputs: " + html_text(join(board.recomputed, ", ")) + ".</p>\n";
   out += fmt::format(
-      "<p>Means over the cells with status ok; ± is half of the 95 % interval: Student's t below {} values, BCa "
+      "<p>Means over the cells with status ok; ± is half of the 95 % interval: Student's t below {} values, "
+      "BCa "
       "bootstrap from there on, none for one value. Best of a column bold, shades from worst to best of the "
-      "group, <i>retrain</i> aside. Δ: difference from retrain of the same seed, in percentage points. A method's "
+      "group, <i>retrain</i> aside. Δ: difference from retrain of the same seed, in percentage points. A "
+      "method's "
       "name opens its cells.{}</p>\n",
       kBootstrapFrom,
       means > kMostMeans ? " This board is large: the short columns are shown, CSV and JSON hold all." : "");
   out += filters(leaderboard) + "<main>" + html_rankings(leaderboard, rankings, classes) +
-         html_curves(leaderboard, classes);
+         html_curves(leaderboard, classes, means <= kMostMeans);
   std::size_t entry = 0;
   for (const auto& group : leaderboard.groups)
     out += html_group(leaderboard, group, classes, means <= kMostMeans, entry);
   out += glossary(leaderboard);
-  out += "<section><h2>Settings of most cells</h2><details><summary>show</summary><dl id=\"common-settings\"></dl></details></section></main>\n";
+  out +=
+      "<section><h2>Settings of most cells</h2><details><summary>show</summary><dl "
+      "id=\"common-settings\"></dl></details></section></main>\n";
   out += fmt::format(
       "<footer><p>sweep <code>{:.16}</code>, results <code>{:.16}</code>, made by {}</p></footer>\n<dialog "
       "id=\"drawer\" aria-labelledby=\"drawer-title\"><header><h2 id=\"drawer-title\"></h2><button "
-      "id=\"drawer-close\" class=\"plain\">close</button></header><div id=\"drawer-content\"></div></dialog>\n"
+      "id=\"drawer-close\" class=\"plain\">close</button></header><div "
+      "id=\"drawer-content\"></div></dialog>\n"
       "<script type=\"application/json\" id=\"data\">",
       board.sweep_sha256, science_sha256(board), html_text(build_info::one_line()));
   return out + html_data(leaderboard) + "</script>\n<script>" + kScript + "</script></body></html>\n";

@@ -15,7 +15,9 @@ std::string tex(const std::string& text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    const auto follows = [&](const char* sign) { return text.compare(i, std::char_traits<char>::length(sign), sign) == 0; };
+    const auto follows = [&](const char* sign) {
+      return text.compare(i, std::char_traits<char>::length(sign), sign) == 0;
+    };
     if (std::string("_%&#${}").find(c) != std::string::npos)
       out += std::string("\\") + c;
     else if (c == '\\')
@@ -48,7 +50,9 @@ std::string group_table(const Leaderboard& leaderboard, const Group& group) {
   std::vector<std::string> head = {"Method"};
   for (const std::size_t c : columns) {
     const auto& column = leaderboard.columns[c];
-    head.push_back(tex(column.title) + (column.better > 0 ? " $\\uparrow$" : column.better < 0 ? " $\\downarrow$" : ""));
+    head.push_back(tex(column.title) + (column.better > 0   ? " $\\uparrow$"
+                                        : column.better < 0 ? " $\\downarrow$"
+                                                            : ""));
   }
   head.push_back("Cells");
   std::string body = row(head) + "\\midrule\n";
@@ -65,9 +69,10 @@ std::string group_table(const Leaderboard& leaderboard, const Group& group) {
     body += row(cells);
     if (entry.method == "retrain" && group.entries.size() > 1) body += "\\midrule\n";
   }
-  return table(tex(shown_group(group)) +
-                   ". Mean over seeds with half of the 95\\,\\% interval; best of a column bold, retrain aside.",
-               "l" + std::string(columns.size(), 'r') + "l", body);
+  return table(
+      tex(shown_group(group)) +
+          ". Mean over seeds with half of the 95\\,\\% interval; best of a column bold, retrain aside.",
+      "l" + std::string(columns.size(), 'r') + "l", body);
 }
 
 std::string ranking_tabular(const Leaderboard& leaderboard, const Ranking& ranking) {

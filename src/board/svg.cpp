@@ -84,14 +84,18 @@ std::string series_class(std::size_t n) {
 }
 
 const char* const kPictureStyle =
-    "svg{background:#fff}text{font:11px system-ui,sans-serif;fill:#1d2330}.tick,.axis{fill:#5d6675}.axis{font-"
+    "svg{background:#fff}text{font:11px "
+    "system-ui,sans-serif;fill:#1d2330}.tick,.axis{fill:#5d6675}.axis{font-"
     "size:12px}.grid{stroke:#dfe2e6}.bar{stroke:#1d2330;stroke-width:4;stroke-linecap:round}.whisker{stroke-"
-    "width:2}.line{fill:none;stroke-width:1.8}.dash{stroke-dasharray:5 3}.front{fill:none;stroke:#5d6675;stroke-"
+    "width:2}.line{fill:none;stroke-width:1.8}.dash{stroke-dasharray:5 "
+    "3}.front{fill:none;stroke:#5d6675;stroke-"
     "dasharray:3 3}.point circle{fill-opacity:.55}.s0{stroke:#2f6fb5;fill:#2f6fb5}.s1{stroke:#c4572a;fill:"
     "#c4572a}.s2{stroke:#1f8a5b;fill:#1f8a5b}.s3{stroke:#8a4fa8;fill:#8a4fa8}.s4{stroke:#a67c00;fill:#a67c00}"
-    ".s5{stroke:#0e8ca0;fill:#0e8ca0}.s6{stroke:#b8336a;fill:#b8336a}.s7{stroke:#5a6b1f;fill:#5a6b1f}.s8{stroke:"
+    ".s5{stroke:#0e8ca0;fill:#0e8ca0}.s6{stroke:#b8336a;fill:#b8336a}.s7{stroke:#5a6b1f;fill:#5a6b1f}.s8{"
+    "stroke:"
     "#6b5b95;fill:#6b5b95}.s9{stroke:#7a5230;fill:#7a5230}.ref{stroke:#5d6675;fill:#5d6675}text.s0,text.s1,"
-    "text.s2,text.s3,text.s4,text.s5,text.s6,text.s7,text.s8,text.s9,text.ref{stroke:none}.line.s0,.line.s1,.line."
+    "text.s2,text.s3,text.s4,text.s5,text.s6,text.s7,text.s8,text.s9,text.ref{stroke:none}.line.s0,.line.s1,."
+    "line."
     "s2,.line.s3,.line.s4,.line.s5,.line.s6,.line.s7,.line.s8,.line.s9,.line.ref{fill:none}";
 
 std::string standalone(const std::string& svg) {

@@ -1,5 +1,5 @@
-// Building blocks of the leaderboard's pictures. Colours come from classes: the page styles them for light and
-// dark, standalone() adds a light style of its own.
+// Building blocks of the leaderboard's pictures. Colours come from classes: the page styles them for light
+// and dark, standalone() adds a light style of its own.
 #pragma once
 
 #include <string>
@@ -23,7 +23,9 @@ struct Axis {
 struct Frame {
   double width, height, left, right, top, bottom;
   double x(const Axis& axis, double v) const { return left + axis.share(v) * (width - left - right); }
-  double y(const Axis& axis, double v) const { return height - bottom - axis.share(v) * (height - top - bottom); }
+  double y(const Axis& axis, double v) const {
+    return height - bottom - axis.share(v) * (height - top - bottom);
+  }
 };
 
 // <svg ...> with a role, a label for readers that cannot see, and a title.

@@ -33,11 +33,11 @@ int run(Args& args) {
     targets.push_back(
         args.option(format.option, "FILE", "", std::string(format.help) + "; - is standard output"));
   const auto svg = args.option("--svg", "DIR", "", "write every picture as an SVG file of its own");
-  const auto rank = args.option("--rank", "COLUMN", "",
-                                "what methods are ranked by first (overall, where it is defined)");
-  const auto published = args.option("--published", "NAME", "",
-                                     "print the board beside a paper's tables: " +
-                                         join(board::published_names(published_folder()), ", "));
+  const auto rank =
+      args.option("--rank", "COLUMN", "", "what methods are ranked by first (overall, where it is defined)");
+  const auto published = args.option(
+      "--published", "NAME", "",
+      "print the board beside a paper's tables: " + join(board::published_names(published_folder()), ", "));
   const auto words = args.positionals("BOARD.h5", 1, 1, "a board, or the folder of a sweep that holds one");
   args.finish();
   std::filesystem::path path = words[0];
@@ -63,7 +63,8 @@ int run(Args& args) {
   }
   if (!published.empty()) {
     written = true;
-    fmt::print("{}", board::render_published(leaderboard, board::read_published(published_folder(), published)));
+    fmt::print("{}",
+               board::render_published(leaderboard, board::read_published(published_folder(), published)));
   }
   if (!written) fmt::print("{}", board::render_text(leaderboard, rankings));
   return kExitOk;

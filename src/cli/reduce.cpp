@@ -12,7 +12,8 @@ namespace {
 
 void say(const board::Recomputed& done) {
   fmt::print("recomputed {} cells\n", done.cells);
-  for (const auto& [reason, count] : done.skipped) fmt::print("not recomputed: {} cells: {}\n", count, reason);
+  for (const auto& [reason, count] : done.skipped)
+    fmt::print("not recomputed: {} cells: {}\n", count, reason);
 }
 
 int run(Args& args) {

@@ -32,7 +32,8 @@ std::vector<double> numbers(const std::string& option, const std::string& text) 
     char* end = nullptr;
     const double v = std::strtod(part.c_str(), &end);
     if (part.empty() || *end != '\0' || !(v > 0) || !(v <= 1))
-      throw UsageError(fmt::format("study: {} {}: expected numbers in (0, 1], separated by commas", option, text));
+      throw UsageError(
+          fmt::format("study: {} {}: expected numbers in (0, 1], separated by commas", option, text));
     out.push_back(v);
   }
   return out;
@@ -46,12 +47,16 @@ board::StudySource source_of(const std::string& word) {
 
 int run(Args& args) {
   board::StudyOptions options;
-  const auto kappas = args.option("--kappa", "K,...", "0.05,0.2", "capacity: shares of the original's test accuracy that may be lost");
+  const auto kappas = args.option("--kappa", "K,...", "0.05,0.2",
+                                  "capacity: shares of the original's test accuracy that may be lost");
   options.column = args.option("--column", "NAME", "", "scaling, variance: the column to look at");
-  options.by = args.option("--by", "PATH", "", "variants: the setting that differs, e.g. method_options.alpha");
-  options.evaluation_seeds = args.integer("--evaluation-seeds", "N", 5, 1, "variance: evaluation seeds drawn from kept outputs");
+  options.by =
+      args.option("--by", "PATH", "", "variants: the setting that differs, e.g. method_options.alpha");
+  options.evaluation_seeds =
+      args.integer("--evaluation-seeds", "N", 5, 1, "variance: evaluation seeds drawn from kept outputs");
   options.gap = args.number("--gap", "G", 0.01, "variance: the difference that seeds should show");
-  const auto csv = args.option("--csv", "FILE", "", "write the tables as comma-separated values; - is standard output");
+  const auto csv =
+      args.option("--csv", "FILE", "", "write the tables as comma-separated values; - is standard output");
   const auto svg = args.option("--svg", "DIR", "", "write the plots as SVG files");
   const auto words = args.positionals("NAME BOARD.h5", 1, Args::kMany,
                                       "a study (list shows them), then boards or folders of sweeps");
@@ -61,8 +66,10 @@ int run(Args& args) {
     return kExitOk;
   }
   const auto* study = board::find_study(words[0]);
-  if (!study) throw UsageError(fmt::format("study: no study \"{}\"{}", words[0], did_you_mean(words[0], names())));
-  if (words.size() < 2) throw UsageError(fmt::format("study {}: a board or the folder of a sweep is missing", words[0]));
+  if (!study)
+    throw UsageError(fmt::format("study: no study \"{}\"{}", words[0], did_you_mean(words[0], names())));
+  if (words.size() < 2)
+    throw UsageError(fmt::format("study {}: a board or the folder of a sweep is missing", words[0]));
   options.kappas = numbers("--kappa", kappas);
   std::vector<board::StudySource> sources;
   for (std::size_t i = 1; i < words.size(); ++i) sources.push_back(source_of(words[i]));
@@ -72,7 +79,8 @@ int run(Args& args) {
     make_folder(svg);
     for (const auto& plot : report.plots) {
       std::string name;
-      for (const char c : plot.name) name += std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' ? c : '-';
+      for (const char c : plot.name)
+        name += std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' ? c : '-';
       if (const auto picture = board::study_svg(plot); !picture.empty())
         write_file_atomic(fs::path(svg) / (name + ".svg"), board::standalone(picture));
     }
@@ -81,7 +89,8 @@ int run(Args& args) {
   return kExitOk;
 }
 
-const RegisterCommand entry{"study", "answer a question of the papers from boards: capacity, budget, scaling ...", run};
+const RegisterCommand entry{
+    "study", "answer a question of the papers from boards: capacity, budget, scaling ...", run};
 
 }  // namespace
 }  // namespace expunge::cli

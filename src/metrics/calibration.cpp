@@ -22,7 +22,8 @@ double calibration_error(const Inputs& in, const std::string& split) {
   std::array<double, kBins> gap{};
   for (std::size_t i = 0; i < right.size(); ++i) {
     const auto begin = log_p.begin() + static_cast<std::ptrdiff_t>(i * classes);
-    const double confidence = std::exp(*std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes)));
+    const double confidence =
+        std::exp(*std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes)));
     // Bins are open below and closed above: 1/15 belongs to the first.
     const auto bin = static_cast<std::size_t>(std::max(0.0, std::ceil(confidence * kBins) - 1));
     gap[std::min(bin, kBins - 1)] += right[i] - confidence;

@@ -80,12 +80,9 @@ std::vector<Value> compute(const Inputs& in) {
     confidence = attack(in, "", gold_probability).success(gold_probability(in.get("forget")));
   }
   const Ratios ratio = ratios(in);
-  return {{"mia_success", success},
-          {"mia_false_positive", false_positive},
-          {"mia_success_retain", retained},
-          {"mia_success_confidence", confidence},
-          {"mia_ratio", ratio.forget},
-          {"mia_ratio_retain", ratio.retain}};
+  return {{"mia_success", success},         {"mia_false_positive", false_positive},
+          {"mia_success_retain", retained}, {"mia_success_confidence", confidence},
+          {"mia_ratio", ratio.forget},      {"mia_ratio_retain", ratio.retain}};
 }
 
 const RegisterMetric registered({
@@ -97,7 +94,8 @@ const RegisterMetric registered({
                 {"mia_false_positive", "MIA false positives",
                  "the same share of held-out unseen samples: D_f at this rate looks unseen", 0, true},
                 {"mia_success_retain", "MIA D_r",
-                 "the same share of retained samples that the attacker was not fitted on: the control", 0, true},
+                 "the same share of retained samples that the attacker was not fitted on: the control", 0,
+                 true},
                 {"mia_success_confidence", "MIA (confidence)",
                  "share of D_f called training data by an attacker on p(label)", -1, true},
                 {"mia_ratio", "MI ratio",

@@ -2,8 +2,8 @@
 // outputs are in another store, so these columns are filled by `expunge reduce --recompute retrain_likeness`
 // from kept outputs, and undefined in a run.
 //
-// Forget quality follows TOFU (Maini et al. 2024): the p-value of a two-sample Kolmogorov-Smirnov test, here of
-// the per-sample losses on D_f. 1 = not to be told apart.
+// Forget quality follows TOFU (Maini et al. 2024): the p-value of a two-sample Kolmogorov-Smirnov test, here
+// of the per-sample losses on D_f. 1 = not to be told apart.
 #include <cmath>
 #include <limits>
 #include <span>
@@ -36,8 +36,9 @@ Likeness likeness(const Inputs& in, const std::string& split) {
   double js = 0, variation = 0;
   std::int64_t agreed = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    EXPUNGE_CHECK(mine.ids[static_cast<std::size_t>(order[i])] == other.ids[static_cast<std::size_t>(theirs[i])],
-                  "retrain was evaluated on other samples of {}", split);
+    EXPUNGE_CHECK(
+        mine.ids[static_cast<std::size_t>(order[i])] == other.ids[static_cast<std::size_t>(theirs[i])],
+        "retrain was evaluated on other samples of {}", split);
     const auto p = std::span(log_p).subspan(i * classes, classes),
                q = std::span(log_q).subspan(i * classes, classes);
     js += stat::js(p, q, stat::Base::kTwo);
@@ -79,16 +80,18 @@ const RegisterMetric registered({
     .name = "retrain_likeness",
     .summary = "how like the outputs are to those of retrain with the same seed (reduce --recompute only)",
     .source = "methods.md 5.4; Maini et al. 2024",
-    .columns =
-        {{"retrain_js", "JS to retrain", "mean Jensen-Shannon divergence (base 2) from retrain's outputs on D_f",
-          -1, true},
-         {"retrain_js_test", "JS to retrain, D_test", "the same on the test split", -1, true},
-         {"retrain_variation", "TV to retrain", "mean total variation from retrain's outputs on D_f", -1, true},
-         {"retrain_agreement", "Agreement", "share of D_f on which the prediction is retrain's", 1, true},
-         {"retrain_agreement_test", "Agreement D_test", "the same on the test split", 1, true},
-         {"forget_quality", "Forget quality",
-          "p-value of a Kolmogorov-Smirnov test of the losses on D_f against retrain's", 1, false},
-         {"forget_ks", "KS", "the test's distance: largest difference of the two distributions", -1, false}},
+    .columns = {{"retrain_js", "JS to retrain",
+                 "mean Jensen-Shannon divergence (base 2) from retrain's outputs on D_f", -1, true},
+                {"retrain_js_test", "JS to retrain, D_test", "the same on the test split", -1, true},
+                {"retrain_variation", "TV to retrain", "mean total variation from retrain's outputs on D_f",
+                 -1, true},
+                {"retrain_agreement", "Agreement", "share of D_f on which the prediction is retrain's", 1,
+                 true},
+                {"retrain_agreement_test", "Agreement D_test", "the same on the test split", 1, true},
+                {"forget_quality", "Forget quality",
+                 "p-value of a Kolmogorov-Smirnov test of the losses on D_f against retrain's", 1, false},
+                {"forget_ks", "KS", "the test's distance: largest difference of the two distributions", -1,
+                 false}},
     .compute = compute,
 });
 

@@ -53,9 +53,8 @@ Bounds bca_bounds(std::vector<double> resampled, double statistic, std::span<con
   const auto below = std::lower_bound(resampled.begin(), resampled.end(), statistic);
   const auto upto = std::upper_bound(below, resampled.end(), statistic);
   const auto count = static_cast<double>(resampled.size());
-  const double share = (static_cast<double>(below - resampled.begin()) +
-                        0.5 * static_cast<double>(upto - below)) /
-                       count;
+  const double share =
+      (static_cast<double>(below - resampled.begin()) + 0.5 * static_cast<double>(upto - below)) / count;
   if (share <= 0 || share >= 1) return {resampled.front(), resampled.back()};
   const double bias = normal_quantile(share), a = acceleration(jackknife);
   const auto bound = [&](double probability) {

@@ -214,7 +214,8 @@ Sigmoid fit_sigmoid(std::span<const double> decisions, std::span<const std::uint
     double sum = 0;
     for (std::size_t i = 0; i < decisions.size(); ++i) {
       const double z = s.a * decisions[i] + s.b;
-      sum += z >= 0 ? target(i) * z + std::log1p(std::exp(-z)) : (target(i) - 1) * z + std::log1p(std::exp(z));
+      sum +=
+          z >= 0 ? target(i) * z + std::log1p(std::exp(-z)) : (target(i) - 1) * z + std::log1p(std::exp(z));
     }
     return sum;
   };

@@ -10,8 +10,8 @@
 namespace expunge::stat {
 
 struct SvmOptions {
-  double c = 3;           // box constraint
-  double gamma = 0;       // of exp(-gamma |x - y|^2); 0: 1 / number of features
+  double c = 3;             // box constraint
+  double gamma = 0;         // of exp(-gamma |x - y|^2); 0: 1 / number of features
   double tolerance = 1e-3;  // largest violation of the optimality conditions at the end
   std::int64_t max_iterations = 10000000;
 };

@@ -43,12 +43,13 @@ KolmogorovSmirnov kolmogorov_smirnov(std::span<const double> a, std::span<const 
     const double at = std::min(x[i], y[j]);
     while (i < x.size() && x[i] == at) ++i;
     while (j < y.size() && y[j] == at) ++j;
-    largest = std::max(largest,
-                       std::abs(static_cast<std::int64_t>(i) * n - static_cast<std::int64_t>(j) * m));
+    largest =
+        std::max(largest, std::abs(static_cast<std::int64_t>(i) * n - static_cast<std::int64_t>(j) * m));
   }
   const double distance = static_cast<double>(largest) / (static_cast<double>(m) * static_cast<double>(n));
   if (m == n && x.size() <= kMostExact) return {distance, exact_tail(n, largest / n), true};
-  const double scale = std::sqrt(static_cast<double>(m) * static_cast<double>(n) / static_cast<double>(m + n));
+  const double scale =
+      std::sqrt(static_cast<double>(m) * static_cast<double>(n) / static_cast<double>(m + n));
   return {distance, kolmogorov_tail(scale * distance), false};
 }
 

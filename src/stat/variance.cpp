@@ -59,7 +59,8 @@ VarianceComponents variance_components(std::span<const Nested> observations) {
     const double d = o.value - unlearning[o.training][o.unlearning].mean();
     residual += d * d;
   }
-  const double n = all.count, a = static_cast<double>(out.trainings), b = static_cast<double>(out.unlearnings);
+  const double n = all.count, a = static_cast<double>(out.trainings),
+               b = static_cast<double>(out.unlearnings);
   if (n > b) out.evaluation = residual / (n - b);
   const double noise = std::isnan(out.evaluation) ? 0 : out.evaluation;
   if (b > a) out.unlearning = (within - (b - a) * noise) / (n - inner);

@@ -14,13 +14,15 @@
 namespace expunge::board {
 namespace {
 
-// 9 data sets x 4 models x 5 ratios x 21 methods x 4 seeds, cut at 15,049, with settings as the engine writes.
+// 9 data sets x 4 models x 5 ratios x 21 methods x 4 seeds, cut at 15,049, with settings as the engine
+// writes.
 Board large_board() {
   Board b;
   b.sweep = "large";
   b.sweep_sha256 = std::string(64, 'a');
-  b.row_names = {"test_accuracy", "forget_accuracy", "retain_accuracy", "auc_gold_prob", "auc_gold_prob_sd", "auc_correct",
-                 "mia_success",   "mia_ratio",       "zrf",             "overall",       "unlearn_flops",    "percent_of_retrain"};
+  b.row_names = {"test_accuracy", "forget_accuracy",   "retain_accuracy", "auc_gold_prob", "auc_gold_prob_sd",
+                 "auc_correct",   "mia_success",       "mia_ratio",       "zrf",           "overall",
+                 "unlearn_flops", "percent_of_retrain"};
   b.timing_names = {"unlearn", "wall"};
   const Rng rng(1, "large");
   for (int d = 0; d < 9; ++d)
@@ -32,20 +34,36 @@ Board large_board() {
             if (n == 15049) return b;
             Row row;
             const std::string method = m == 0 ? "retrain" : fmt::format("method_{:02}", m);
-            row.cell = {fmt::format("{:016x}", rng.bits(n)), fmt::format("dataset=data_{}/model=model_{}/method={}/ratio={}/seed={}", d, a, method, 0.02 * r, s),
-                        fmt::format("data_{}", d), fmt::format("model_{}", a), method, fmt::format("{:016x}", rng.bits(d * 10 + a, 1)), 0.02 * r, s};
+            row.cell = {fmt::format("{:016x}", rng.bits(n)),
+                        fmt::format("dataset=data_{}/model=model_{}/method={}/ratio={}/seed={}", d, a, method,
+                                    0.02 * r, s),
+                        fmt::format("data_{}", d),
+                        fmt::format("model_{}", a),
+                        method,
+                        fmt::format("{:016x}", rng.bits(d * 10 + a, 1)),
+                        0.02 * r,
+                        s};
             row.status = n % 97 == 0 ? "missing" : n % 101 == 0 ? "diverged" : "ok";
             for (std::size_t c = 0; c < b.row_names.size(); ++c)
-              row.values.push_back(row.status == "missing" ? std::nan("") : 0.6 + 0.01 * m + 0.05 * rng.normal(n, c));
+              row.values.push_back(row.status == "missing" ? std::nan("")
+                                                           : 0.6 + 0.01 * m + 0.05 * rng.normal(n, c));
             row.timing = {10, 20};
             row.parameter_hash = fmt::format("{:032x}", rng.bits(n, 50));
             row.science_sha256 = fmt::format("{:064x}", rng.bits(n, 51));
             row.config_sha256 = fmt::format("{:064x}", rng.bits(n, 52));
             row.git_hash = std::string(40, 'c'), row.host = fmt::format("node{:03}", n % 64);
             nlohmann::json options;
-            for (int o = 0; o < 25; ++o) options[fmt::format("option_{:02}_of_the_method", o)] = o < 5 ? 0.1 * m + o : o;
-            row.config_json = nlohmann::json{{"settings", {{"method_options", options}, {"seed", s}, {"dataset", row.cell.dataset}, {"data", {{"train_limit", 1000 * d}}}}},
-                                             {"flops", 1e9 * (m + 1)}, {"total_steps", 100 * r}}.dump();
+            for (int o = 0; o < 25; ++o)
+              options[fmt::format("option_{:02}_of_the_method", o)] = o < 5 ? 0.1 * m + o : o;
+            row.config_json = nlohmann::json{
+                {"settings",
+                 {{"method_options", options},
+                  {"seed", s},
+                  {"dataset", row.cell.dataset},
+                  {"data", {{"train_limit", 1000 * d}}}}},
+                {"flops", 1e9 * (m + 1)},
+                {"total_steps",
+                 100 * r}}.dump();
             b.rows.push_back(std::move(row));
           }
   return b;

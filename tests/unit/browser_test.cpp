@@ -24,9 +24,10 @@ std::string browser() {
   return "";
 }
 
-#define EXPUNGE_NEEDS_BROWSER()                                                                        \
-  if (browser().empty()) GTEST_SKIP() << "no Chromium: launch/setup.sh --tests installs it where the " \
-                                         "distribution carries it"
+#define EXPUNGE_NEEDS_BROWSER()                                                 \
+  if (browser().empty())                                                        \
+  GTEST_SKIP() << "no Chromium: launch/setup.sh --tests installs it where the " \
+                  "distribution carries it"
 
 // Behind the page: collects errors from the first moment on.
 const char* const kWatch =
@@ -70,7 +71,8 @@ addEventListener("load", () => {
 </script>)js";
 
 std::string unescaped(std::string text) {
-  for (const auto& [from, to] : {std::pair<std::string, std::string>{"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&amp;", "&"}})
+  for (const auto& [from, to] :
+       {std::pair<std::string, std::string>{"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&amp;", "&"}})
     for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
       text.replace(at, from.size(), to);
   return text;
@@ -83,13 +85,15 @@ json visit(const std::string& html, const std::vector<std::string>& svg_files, c
   json files = svg_files;
   std::string text = files.dump(), safe;
   for (const char c : text) safe += c == '<' ? std::string("\\u003c") : std::string(1, c);
-  page.insert(page.rfind("</body>"), "<script type=\"application/json\" id=\"svg-files\">" + safe + "</script>" + kVisit);
+  page.insert(page.rfind("</body>"),
+              "<script type=\"application/json\" id=\"svg-files\">" + safe + "</script>" + kVisit);
   write_file_atomic(folder / "visit.html", page);
   const auto dump = folder / "dump.html";
-  const std::string command = browser() + " --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir=" +
-                              test::quoted((folder / "profile").string()) + " --virtual-time-budget=20000 --dump-dom " +
-                              test::quoted("file://" + (folder / "visit.html").string()) + " >" +
-                              test::quoted(dump.string()) + " 2>/dev/null </dev/null";
+  const std::string command =
+      browser() + " --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir=" +
+      test::quoted((folder / "profile").string()) + " --virtual-time-budget=20000 --dump-dom " +
+      test::quoted("file://" + (folder / "visit.html").string()) + " >" + test::quoted(dump.string()) +
+      " 2>/dev/null </dev/null";
   if (std::system(command.c_str()) != 0) return nullptr;
   const std::string dom = read_file(dump);
   const std::string begin = "<pre id=\"result\">";
@@ -99,26 +103,38 @@ json visit(const std::string& html, const std::vector<std::string>& svg_files, c
   return json::parse(unescaped(dom.substr(from, dom.find("</pre>", from) - from)));
 }
 
-board::Board made_board(const std::vector<std::string>& methods, int seeds, const std::vector<double>& ratios) {
+board::Board made_board(const std::vector<std::string>& methods, int seeds,
+                        const std::vector<double>& ratios) {
   board::Board b;
   b.sweep = "made <by> \"hand\" & </script>";
   b.sweep_sha256 = std::string(64, 'a');
-  b.row_names = {"test_accuracy", "forget_accuracy", "retain_accuracy", "auc_gold_prob", "overall", "unlearn_flops"};
+  b.row_names = {"test_accuracy", "forget_accuracy", "retain_accuracy",
+                 "auc_gold_prob", "overall",         "unlearn_flops"};
   b.timing_names = {"unlearn"};
   for (const double ratio : ratios)
     for (std::size_t m = 0; m < methods.size(); ++m)
       for (int s = 0; s < seeds; ++s) {
         board::Row row;
-        row.cell = {fmt::format("{:016x}", m * 1000 + s + static_cast<std::size_t>(ratio * 1e7)), fmt::format("{}/{}/{}", methods[m], ratio, s), "toy", "net", methods[m], "0123456789abcdef", ratio, s};
+        row.cell = {fmt::format("{:016x}", m * 1000 + s + static_cast<std::size_t>(ratio * 1e7)),
+                    fmt::format("{}/{}/{}", methods[m], ratio, s),
+                    "toy",
+                    "net",
+                    methods[m],
+                    "0123456789abcdef",
+                    ratio,
+                    s};
         row.status = m == 1 && s == 0 ? "failed" : "ok";
         row.reason = row.status == "failed" ? "disk <full> & \"quoted\"" : "";
         const double accuracy = 0.9 - 0.03 * static_cast<double>(m) + 0.004 * s;
         row.values.assign(6, std::nan(""));
         row.timing = {std::nan("")};
         if (row.status == "ok") {
-          row.values = {accuracy, 0.5 + 0.02 * static_cast<double>(m), 0.95, 0.6, accuracy, 1e9 * static_cast<double>(m + 1)};
+          row.values = {accuracy, 0.5 + 0.02 * static_cast<double>(m), 0.95, 0.6,
+                        accuracy, 1e9 * static_cast<double>(m + 1)};
           row.timing = {1.5};
-          row.config_json = json{{"settings", {{"method_options", {{"lr", 0.01 * static_cast<double>(m)}}}, {"seed", s}}}}.dump();
+          row.config_json =
+              json{{"settings", {{"method_options", {{"lr", 0.01 * static_cast<double>(m)}}}, {"seed", s}}}}
+                  .dump();
           row.git_hash = "0123abcd", row.host = "somewhere";
         }
         b.rows.push_back(row);

@@ -39,7 +39,8 @@ TEST(Calibration, ByHand) {
 TEST(Groups, ByHand) {
   Inputs in;
   in.classes = 2;
-  in.outputs["test"] = two_classes({{0.9, 0}, {0.9, 0}, {0.2, 0}, {0.1, 1}});  // class 0: 2 of 3, class 1: 1 of 1
+  in.outputs["test"] =
+      two_classes({{0.9, 0}, {0.9, 0}, {0.2, 0}, {0.1, 1}});  // class 0: 2 of 3, class 1: 1 of 1
   EXPECT_NEAR(value("groups", in, "worst_class_test"), 2.0 / 3, 1e-12);
   EXPECT_NEAR(value("groups", in, "class_spread_test"), 1.0 / 3, 1e-12);
   in.outputs["forget"] = two_classes({{0.9, 0}});  // a class without samples is left out

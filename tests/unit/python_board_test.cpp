@@ -26,7 +26,8 @@ TEST(PythonBoard, ReadmeLinesOpenIt) {
   sweep.add_all({"retrain", "scrub"}, {1, 2});
   write_board(sweep.path() / "board.h5", merge(sweep.path()).board);
   write_file_atomic(sweep.path() / "script.py", script);
-  const std::string run = "cd " + test::quoted(sweep.path().string()) + " && " + python + " script.py >out 2>err";
+  const std::string run =
+      "cd " + test::quoted(sweep.path().string()) + " && " + python + " script.py >out 2>err";
   ASSERT_EQ(std::system(run.c_str()), 0) << read_file(sweep.path() / "err");
   EXPECT_EQ(read_file(sweep.path() / "out"), "(4, 9) 0.9 {'ok'}\n");
 }

@@ -1,5 +1,5 @@
-// Rankings of boards made by hand: common cells, missing and failed cells, degenerate columns, and the null by
-// simulation.
+// Rankings of boards made by hand: common cells, missing and failed cells, degenerate columns, and the null
+// by simulation.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -46,7 +46,8 @@ TEST(Ranking, ByHand) {
   Board b = empty_board();
   for (std::int64_t s = 0; s < 10; ++s) {
     const double d = 0.001 * static_cast<double>(s * s);
-    add(b, "good", s, 0.9 + 0.0001 * static_cast<double>(s)), add(b, "middling", s, 0.8 - d), add(b, "bad", s, 0.5 - 2 * d), add(b, "retrain", s, 0.99);
+    add(b, "good", s, 0.9 + 0.0001 * static_cast<double>(s)), add(b, "middling", s, 0.8 - d),
+        add(b, "bad", s, 0.5 - 2 * d), add(b, "retrain", s, 0.99);
   }
   const auto l = make_leaderboard(b);
   const auto r = by_accuracy(l);
@@ -59,7 +60,7 @@ TEST(Ranking, ByHand) {
   EXPECT_EQ(r.pair(0, 2).wins, 10u);
   EXPECT_EQ(r.pair(2, 0).losses, 10u);
   EXPECT_NEAR(r.pair(0, 1).holm, 3 * 2.0 / 1024, 1e-12);  // three pairs, each with p = 2 / 2^10
-  EXPECT_EQ(r.runs.size(), 3u);                          // all differ
+  EXPECT_EQ(r.runs.size(), 3u);                           // all differ
   EXPECT_EQ(r.places[0].ties, "a");
   EXPECT_EQ(r.places[1].ties, "b");
   // The same order by cost, where lower is better.
@@ -85,7 +86,9 @@ TEST(Ranking, MissingAndFailedCellsLeaveTheCommonOnes) {
   EXPECT_EQ(r.unranked[1].reason, "values in 3 of 8 cells, fewer than half");
   std::string notes;
   for (const auto& n : ranking_notes(l, r)) notes += n + "\n";
-  EXPECT_NE(notes.find("Ranked on 5 of 8 cells, those that every ranked method has (b has 5)."), std::string::npos) << notes;
+  EXPECT_NE(notes.find("Ranked on 5 of 8 cells, those that every ranked method has (b has 5)."),
+            std::string::npos)
+      << notes;
   EXPECT_NE(notes.find("Not ranked: rare"), std::string::npos) << notes;
 }
 
@@ -143,7 +146,8 @@ TEST(Ranking, ManyGroupsAreTheBlocks) {
   Board b = empty_board();
   for (int g = 1; g <= 7; ++g)
     for (std::int64_t s = 0; s < 3; ++s)
-      for (const char* m : {"a", "b"}) add(b, m, s, (m[0] == 'a' ? 0.8 : 0.7) + 0.001 * s, 0.01 * g);
+      for (const char* m : {"a", "b"})
+        add(b, m, s, (m[0] == 'a' ? 0.8 + 0.003 * g * g : 0.7) + 0.001 * s, 0.01 * g);
   const auto r = by_accuracy(make_leaderboard(b));
   EXPECT_TRUE(r.by_group);
   EXPECT_EQ(r.blocks, 7u);
@@ -153,7 +157,8 @@ TEST(Ranking, ManyGroupsAreTheBlocks) {
 
 TEST(Ranking, BootstrapIntervalsFromFiftyCells) {
   Board b = empty_board();
-  for (std::int64_t s = 0; s < 50; ++s) add(b, "a", s, 0.7 + 0.001 * static_cast<double>(s % 10)), add(b, "b", s, 0.6);
+  for (std::int64_t s = 0; s < 50; ++s)
+    add(b, "a", s, 0.7 + 0.001 * static_cast<double>(s % 10)), add(b, "b", s, 0.6);
   const auto l = make_leaderboard(b);
   const auto& v = l.groups[0].entries[0].values[0];
   EXPECT_TRUE(v.bootstrap);
@@ -197,7 +202,8 @@ TEST(Ranking, ColumnsAreChosenAndChecked) {
 TEST(Ranking, RendersEverywhere) {
   Board b = empty_board();
   for (std::int64_t s = 0; s < 4; ++s)
-    for (const char* m : {"rand_label", "scrub", "ssd"}) add(b, m, s, 0.5 + 0.01 * static_cast<double>(s) + 0.1 * (m[1] == 'c'));
+    for (const char* m : {"rand_label", "scrub", "ssd"})
+      add(b, m, s, 0.5 + 0.01 * static_cast<double>(s) + 0.1 * (m[1] == 'c'));
   const auto l = make_leaderboard(b);
   const auto rankings = make_rankings(l);
   EXPECT_NE(render_text(l, rankings).find("ranking by D_test"), std::string::npos);

@@ -23,8 +23,7 @@ using nlohmann::json;
 using Values = std::vector<double>;
 
 json golden(const char* block) {
-  static const json all =
-      json::parse(std::ifstream(EXPUNGE_SOURCE_DIR "/tests/golden/stat/statistics.json"));
+  static const json all = json::parse(std::ifstream(EXPUNGE_SOURCE_DIR "/tests/golden/stat/statistics.json"));
   return all.at(block);
 }
 

@@ -83,11 +83,11 @@ TEST(Ranks, ByHand) {
 }
 
 TEST(FriedmanTest, DegenerateTables) {
-  EXPECT_TRUE(std::isnan(friedman(Values{1, 2, 3}, 3).p));                 // one block
-  EXPECT_TRUE(std::isnan(friedman(Values{1, 2, 2, 1}, 2).p));              // two methods
-  EXPECT_TRUE(std::isnan(friedman(Values{5, 5, 5, 5, 5, 5}, 3).p));        // constant
+  EXPECT_TRUE(std::isnan(friedman(Values{1, 2, 3}, 3).p));                    // one block
+  EXPECT_TRUE(std::isnan(friedman(Values{1, 2, 2, 1}, 2).p));                 // two methods
+  EXPECT_TRUE(std::isnan(friedman(Values{5, 5, 5, 5, 5, 5}, 3).p));           // constant
   const auto same = friedman(Values{3, 2, 1, 3, 2, 1, 3, 2, 1, 3, 2, 1}, 3);  // every block ranks alike
-  EXPECT_DOUBLE_EQ(same.statistic, 8);                                     // n (k - 1), the most there is
+  EXPECT_DOUBLE_EQ(same.statistic, 8);                                        // n (k - 1), the most there is
   EXPECT_TRUE(std::isinf(same.f));
   EXPECT_EQ(same.f_p, 0);
   EXPECT_TRUE(std::isnan(rank_intervals(Values{1, 2}, 2, 0.95, 10, Rng(0, "x"))[0].rank.low));
@@ -127,9 +127,12 @@ TEST(TieGroups, MaximalRuns) {
   set(0, 2), set(0, 3), set(1, 3), set(2, 3);
   const auto runs = tie_groups({0, 1, 2, 3}, differ);
   ASSERT_EQ(runs.size(), 3u);
-  EXPECT_EQ(runs[0].first, 0u), EXPECT_EQ(runs[0].last, 1u);
-  EXPECT_EQ(runs[1].first, 1u), EXPECT_EQ(runs[1].last, 2u);
-  EXPECT_EQ(runs[2].first, 3u), EXPECT_EQ(runs[2].last, 3u);
+  EXPECT_EQ(runs[0].first, 0u);
+  EXPECT_EQ(runs[0].last, 1u);
+  EXPECT_EQ(runs[1].first, 1u);
+  EXPECT_EQ(runs[1].last, 2u);
+  EXPECT_EQ(runs[2].first, 3u);
+  EXPECT_EQ(runs[2].last, 3u);
   EXPECT_EQ(tie_groups({0, 1, 2, 3}, std::vector<bool>(16, false)).size(), 1u);
 }
 

@@ -25,7 +25,8 @@ void add(std::vector<double>& to, double v) {
 }
 
 StudyReport run(const std::vector<StudySource>& sources, const StudyOptions&) {
-  std::map<std::tuple<std::string, double, std::string, double>, AtBudget> cells;  // place, ratio, method, budget
+  std::map<std::tuple<std::string, double, std::string, double>, AtBudget>
+      cells;  // place, ratio, method, budget
   for (const auto& source : sources)
     for (const auto& row : source.board.rows) {
       const std::string text = setting_at(row, "budget.percent_of_retrain");
@@ -42,18 +43,21 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions&) {
     }
   StudyReport out;
   StudyTable table{"results at a FLOP budget, means over seeds",
-                   {{"data and model", "ratio", "method", "budget %", "used %", "D_test %", "D_f %", "overall %", "stopped", "cells"}}};
+                   {{"data and model", "ratio", "method", "budget %", "used %", "D_test %", "D_f %",
+                     "overall %", "stopped", "cells"}}};
   std::map<std::pair<std::string, double>, StudyPlot> plots;
   for (const auto& [key, at] : cells) {
     const auto& [place, ratio, method, share] = key;
     const bool whole = share == kNoBudget;
-    table.rows.push_back({place, fmt::format("{:g}", ratio), method, whole ? "none" : fmt::format("{:g}", share),
-                          percent(stat::mean(at.used)), percent(stat::mean(at.test)),
-                          percent(stat::mean(at.forget)), percent(stat::mean(at.overall)),
-                          fmt::format("{}", at.stopped), fmt::format("{}/{}", at.have, at.planned)});
+    table.rows.push_back({place, fmt::format("{:g}", ratio), method,
+                          whole ? "none" : fmt::format("{:g}", share), percent(stat::mean(at.used)),
+                          percent(stat::mean(at.test)), percent(stat::mean(at.forget)),
+                          percent(stat::mean(at.overall)), fmt::format("{}", at.stopped),
+                          fmt::format("{}/{}", at.have, at.planned)});
     if (at.used.empty() || at.overall.empty()) continue;
     auto& plot = plots[{place, ratio}];
-    plot = {fmt::format("budget-{}-{:g}", place, ratio), fmt::format("overall score at equal cost: {}, ratio {:g}", place, ratio),
+    plot = {fmt::format("budget-{}-{:g}", place, ratio),
+            fmt::format("overall score at equal cost: {}, ratio {:g}", place, ratio),
             "FLOPs used, % of retrain", "overall, %", std::move(plot.series)};
     if (plot.series.empty() || plot.series.back().name != method) plot.series.push_back({method, {}, {}});
     plot.series.back().x.push_back(100 * stat::mean(at.used));
@@ -61,8 +65,9 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions&) {
   }
   out.tables.push_back(std::move(table));
   for (auto& [key, plot] : plots) out.plots.push_back(std::move(plot));
-  out.notes = {"Cells that ran into their budget are the point here and are averaged with those that ended before it; "
-               "\"stopped\" counts them. Diverged cells are in no mean."};
+  out.notes = {
+      "Cells that ran into their budget are the point here and are averaged with those that ended before it; "
+      "\"stopped\" counts them. Diverged cells are in no mean."};
   return out;
 }
 

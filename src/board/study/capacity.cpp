@@ -1,5 +1,5 @@
-// Deletion capacity (MU-Bench, section 4): the largest ratio of the sweep up to which, for it and every smaller
-// one, a method's test accuracy, averaged over seeds, stays within a share kappa of the original's.
+// Deletion capacity (MU-Bench, section 4): the largest ratio of the sweep up to which, for it and every
+// smaller one, a method's test accuracy, averaged over seeds, stays within a share kappa of the original's.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -65,7 +65,8 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
   StudyReport out;
   std::size_t without_original = 0;
   const Curves curves = collect(sources, without_original);
-  StudyTable table{"deletion capacity: largest ratio with test accuracy within kappa of the original's", {{"data and model", "method"}}};
+  StudyTable table{"deletion capacity: largest ratio with test accuracy within kappa of the original's",
+                   {{"data and model", "method"}}};
   for (const double kappa : options.kappas) {
     table.rows[0].push_back(fmt::format("kappa {:g}", kappa));
     table.rows[0].push_back("D_f % there");
@@ -99,11 +100,12 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
   }
   out.tables.push_back(std::move(table));
   for (auto& [place, plot] : plots) out.plots.push_back(std::move(plot));
-  out.notes = {"\"> 10 %\": every ratio of the sweep passes. D_f there: a method that did nothing keeps it high.",
-               "Only cells with status ok count; a ratio without any ends the search."};
+  out.notes = {
+      "\"> 10 %\": every ratio of the sweep passes. D_f there: a method that did nothing keeps it high.",
+      "Only cells with status ok count; a ratio without any ends the search."};
   if (without_original > 0)
-    out.notes.push_back(fmt::format("{} cells left out: the store of their original is not under the sweep's folder.",
-                                    without_original));
+    out.notes.push_back(fmt::format(
+        "{} cells left out: the store of their original is not under the sweep's folder.", without_original));
   return out;
 }
 

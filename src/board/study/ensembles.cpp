@@ -85,7 +85,8 @@ std::vector<double> sample(const std::vector<std::vector<double>>& models, std::
   return out;
 }
 
-std::vector<double> klom_of_samples(const Ensemble& retrained, const Ensemble& unlearned, const std::string& split) {
+std::vector<double> klom_of_samples(const Ensemble& retrained, const Ensemble& unlearned,
+                                    const std::string& split) {
   const auto &r = retrained.by_split.at(split), &u = unlearned.by_split.at(split);
   std::vector<double> out;
   for (std::size_t i = 0; i < r.front().size(); ++i) out.push_back(stat::klom(sample(r, i), sample(u, i)));
@@ -116,19 +117,20 @@ Attack u_lira(const Ensemble& retrained, const Ensemble& unlearned) {
 }
 
 void add_notes(StudyReport& report, const std::map<std::string, std::size_t>& skipped) {
-  for (const auto& [reason, count] : skipped) report.notes.push_back(fmt::format("{} cells left out: {}.", count, reason));
+  for (const auto& [reason, count] : skipped)
+    report.notes.push_back(fmt::format("{} cells left out: {}.", count, reason));
 }
 
 // Calls visit(place, ratio, method, retrained, unlearned) for every method with a comparable ensemble.
 template <class Visit>
-void each_method(const std::map<Place, std::map<std::string, Ensemble>>& all, std::size_t least, StudyReport& out,
-                 Visit&& visit) {
+void each_method(const std::map<Place, std::map<std::string, Ensemble>>& all, std::size_t least,
+                 StudyReport& out, Visit&& visit) {
   for (const auto& [place, methods] : all) {
     const auto retrain = methods.find("retrain");
     if (retrain == methods.end() || retrain->second.models < least) {
-      out.notes.push_back(fmt::format("{}, ratio {:g}: needs {} retrained models with kept outputs, there are {}.",
-                                      std::get<0>(place), std::get<1>(place), least,
-                                      retrain == methods.end() ? 0 : retrain->second.models));
+      out.notes.push_back(fmt::format(
+          "{}, ratio {:g}: needs {} retrained models with kept outputs, there are {}.", std::get<0>(place),
+          std::get<1>(place), least, retrain == methods.end() ? 0 : retrain->second.models));
       continue;
     }
     for (const auto& [method, ensemble] : methods) {
@@ -147,24 +149,29 @@ StudyReport run_klom(const std::vector<StudySource>& sources, const StudyOptions
   StudyReport out;
   std::map<std::string, std::size_t> skipped;
   const auto all = collect(sources, skipped);
-  StudyTable table{"KLoM: KL divergence of margins, retrained from unlearned (0 = alike)",
-                   {{"data and model", "ratio", "method", "split", "mean", "median", "95th percentile", "models"}}};
-  each_method(all, 2, out, [&](const auto& place, double ratio, const auto& method, const Ensemble& retrained, const Ensemble& unlearned) {
-    for (const auto& split : kSplits) {
-      if (!comparable(retrained, unlearned, split)) continue;
-      auto values = klom_of_samples(retrained, unlearned, split);
-      std::sort(values.begin(), values.end());
-      table.rows.push_back({place, fmt::format("{:g}", ratio), method, split, fmt::format("{:.3f}", stat::mean(values)),
-                            fmt::format("{:.3f}", stat::sorted_quantile(values, 0.5)),
-                            fmt::format("{:.3f}", stat::sorted_quantile(values, 0.95)),
-                            fmt::format("{}+{}", unlearned.models, retrained.models)});
-    }
-  });
+  StudyTable table{
+      "KLoM: KL divergence of margins, retrained from unlearned (0 = alike)",
+      {{"data and model", "ratio", "method", "split", "mean", "median", "95th percentile", "models"}}};
+  each_method(all, 2, out,
+              [&](const auto& place, double ratio, const auto& method, const Ensemble& retrained,
+                  const Ensemble& unlearned) {
+                for (const auto& split : kSplits) {
+                  if (!comparable(retrained, unlearned, split)) continue;
+                  auto values = klom_of_samples(retrained, unlearned, split);
+                  std::sort(values.begin(), values.end());
+                  table.rows.push_back({place, fmt::format("{:g}", ratio), method, split,
+                                        fmt::format("{:.3f}", stat::mean(values)),
+                                        fmt::format("{:.3f}", stat::sorted_quantile(values, 0.5)),
+                                        fmt::format("{:.3f}", stat::sorted_quantile(values, 0.95)),
+                                        fmt::format("{}+{}", unlearned.models, retrained.models)});
+                }
+              });
   out.tables.push_back(std::move(table));
-  out.notes.insert(out.notes.begin(),
-                   "20 bins over both ensembles' margins, clipped to [-100, 100]; the published protocol has 100 "
-                   "models of each kind. With few models even equal ensembles give values well above 0: compare "
-                   "methods with each other, at equal numbers of models.");
+  out.notes.insert(
+      out.notes.begin(),
+      "20 bins over both ensembles' margins, clipped to [-100, 100]; the published protocol has 100 "
+      "models of each kind. With few models even equal ensembles give values well above 0: compare "
+      "methods with each other, at equal numbers of models.");
   add_notes(out, skipped);
   return out;
 }
@@ -173,22 +180,29 @@ StudyReport run_lira(const std::vector<StudySource>& sources, const StudyOptions
   StudyReport out;
   std::map<std::string, std::size_t> skipped;
   const auto all = collect(sources, skipped);
-  StudyTable table{"U-LiRA: telling unlearned from retrained models by D_f (AUC and accuracy 50 % = not to be told apart)",
-                   {{"data and model", "ratio", "method", "AUC %", "accuracy %", "hits at 1 % false alarms, %", "models"}}};
-  each_method(all, kLeastModels, out, [&](const auto& place, double ratio, const auto& method, const Ensemble& retrained, const Ensemble& unlearned) {
-    const Attack a = u_lira(retrained, unlearned);
-    table.rows.push_back({place, fmt::format("{:g}", ratio), method, percent(a.auc), percent(a.accuracy),
-                          percent(a.hits_at_1_percent), fmt::format("{}+{}", unlearned.models, retrained.models)});
-  });
+  StudyTable table{
+      "U-LiRA: telling unlearned from retrained models by D_f (AUC and accuracy 50 % = not to be told apart)",
+      {{"data and model", "ratio", "method", "AUC %", "accuracy %", "hits at 1 % false alarms, %",
+        "models"}}};
+  each_method(all, kLeastModels, out,
+              [&](const auto& place, double ratio, const auto& method, const Ensemble& retrained,
+                  const Ensemble& unlearned) {
+                const Attack a = u_lira(retrained, unlearned);
+                table.rows.push_back({place, fmt::format("{:g}", ratio), method, percent(a.auc),
+                                      percent(a.accuracy), percent(a.hits_at_1_percent),
+                                      fmt::format("{}+{}", unlearned.models, retrained.models)});
+              });
   out.tables.push_back(std::move(table));
-  out.notes.insert(out.notes.begin(),
-                   "Normal distributions of the margins, fitted without the attacked model. Few models make a weak "
-                   "attacker: 50 % is then no proof of forgetting.");
+  out.notes.insert(
+      out.notes.begin(),
+      "Normal distributions of the margins, fitted without the attacked model. Few models make a weak "
+      "attacker: 50 % is then no proof of forgetting.");
   add_notes(out, skipped);
   return out;
 }
 
-const RegisterStudy klom({"klom", "KL divergence of margins between unlearned and retrained models (kept outputs)",
+const RegisterStudy klom({"klom",
+                          "KL divergence of margins between unlearned and retrained models (kept outputs)",
                           "Georgiev et al. 2024, E.1; EasyDUB 2026", run_klom});
 const RegisterStudy lira({"ulira", "per-sample likelihood-ratio attack on unlearned models (kept outputs)",
                           "Hayes et al. 2024", run_lira});

@@ -1,6 +1,6 @@
-// Scaling laws: accuracy on D_f against log10 of the FLOPs of unlearning, a straight line per method over cells
-// that spent different amounts (budgets, epochs). SCRUB alternates two objectives, so its line is fitted within
-// a phase, told by the last call of the run's history.
+// Scaling laws: accuracy on D_f against log10 of the FLOPs of unlearning, a straight line per method over
+// cells that spent different amounts (budgets, epochs). SCRUB alternates two objectives, so its line is
+// fitted within a phase, told by the last call of the run's history.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -38,7 +38,8 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
   bool mixed = false;
   for (const auto& source : sources)
     for (const auto& row : source.board.rows) {
-      const double value = value_at(source.board, row, column), flops = value_at(source.board, row, "unlearn_flops");
+      const double value = value_at(source.board, row, column),
+                   flops = value_at(source.board, row, "unlearn_flops");
       if (row.status == "diverged" || std::isnan(value) || !(flops > 0)) continue;
       std::string method = row.cell.method;
       if (method == "scrub") {
@@ -51,8 +52,9 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
       points.value.push_back(value);
     }
   StudyReport out;
-  StudyTable table{column + " against log10 FLOPs, least squares",
-                   {{"data and model", "ratio", "method", "slope a decade", "95 %", "R2", "p", "cells", "costs"}}};
+  StudyTable table{
+      column + " against log10 FLOPs, least squares",
+      {{"data and model", "ratio", "method", "slope a decade", "95 %", "R2", "p", "cells", "costs"}}};
   std::map<std::pair<std::string, double>, StudyPlot> plots;
   for (const auto& [key, points] : all) {
     const auto& [place, ratio, method] = key;
@@ -63,18 +65,21 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
     };
     table.rows.push_back({place, fmt::format("{:g}", ratio), method, number(line.slope, "{:+.3f}"),
                           std::isnan(line.slope_half) ? "-" : fmt::format("±{:.3f}", line.slope_half),
-                          number(line.r2, "{:.2f}"), number(line.p, "{:.2g}"), fmt::format("{}", points.flops.size()),
-                          fmt::format("{}", costs)});
+                          number(line.r2, "{:.2f}"), number(line.p, "{:.2g}"),
+                          fmt::format("{}", points.flops.size()), fmt::format("{}", costs)});
     auto& plot = plots[{place, ratio}];
-    plot = {fmt::format("scaling-{}-{:g}", place, ratio), fmt::format("{} against cost: {}, ratio {:g}", column, place, ratio),
-            "log10 FLOPs", column, std::move(plot.series)};
+    plot = {fmt::format("scaling-{}-{:g}", place, ratio),
+            fmt::format("{} against cost: {}, ratio {:g}", column, place, ratio), "log10 FLOPs", column,
+            std::move(plot.series)};
     plot.series.push_back({method, points.flops, points.value, false});
   }
   out.tables.push_back(std::move(table));
   for (auto& [key, plot] : plots) out.plots.push_back(std::move(plot));
-  out.notes = {"A line needs several costs: give boards of several budgets. Cells of one seed share data, so the "
-               "interval is that of a descriptive fit."};
-  if (mixed) out.notes.push_back("Some stores of scrub are not at hand: its two phases are mixed in one line there.");
+  out.notes = {
+      "A line needs several costs: give boards of several budgets. Cells of one seed share data, so the "
+      "interval is that of a descriptive fit."};
+  if (mixed)
+    out.notes.push_back("Some stores of scrub are not at hand: its two phases are mixed in one line there.");
   return out;
 }
 

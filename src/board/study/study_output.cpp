@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t kChartWidth = 64, kChartHeight = 16;
 
 std::size_t shown_width(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows) {
@@ -69,9 +70,11 @@ std::string chart(const StudyPlot& plot) {
     legend += fmt::format("  {} {}", letter, plot.series[s].name);
     for (std::size_t i = 0; i < plot.series[s].x.size(); ++i) {
       if (!std::isfinite(plot.series[s].x[i]) || !std::isfinite(plot.series[s].y[i])) continue;
-      const auto column = static_cast<std::size_t>(std::lround(x.share(plot.series[s].x[i]) * (kChartWidth - 1)));
-      const auto row = kChartHeight - 1 -
-                       static_cast<std::size_t>(std::lround(y.share(plot.series[s].y[i]) * (kChartHeight - 1)));
+      const auto column =
+          static_cast<std::size_t>(std::lround(x.share(plot.series[s].x[i]) * (kChartWidth - 1)));
+      const auto row =
+          kChartHeight - 1 -
+          static_cast<std::size_t>(std::lround(y.share(plot.series[s].y[i]) * (kChartHeight - 1)));
       char& at = grid[row][column];
       at = at == ' ' || at == letter ? letter : '*';
     }
@@ -135,13 +138,14 @@ std::string study_svg(const StudyPlot& plot) {
     for (std::size_t i = 0; i < series.x.size(); ++i) {
       if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) continue;
       const double px = f.x(x, series.x[i]), py = f.y(y, series.y[i]);
-      out += fmt::format(R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{}: {:.4g}, {:.4g}</title></circle>)",
-                         color, px, py, html_text(series.name), series.x[i], series.y[i]);
+      out += fmt::format(
+          R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{}: {:.4g}, {:.4g}</title></circle>)",
+          color, px, py, html_text(series.name), series.x[i], series.y[i]);
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px, py);
     }
     if (series.joined && !path.empty()) out += fmt::format(R"(<path class="line {}" d="{}"/>)", color, path);
-    out += fmt::format(R"(<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>)", color, f.width - f.right + 8, label,
-                       html_text(series.name));
+    out += fmt::format(R"(<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>)", color, f.width - f.right + 8,
+                       label, html_text(series.name));
     label += 13;
   }
   return out + "</svg>";

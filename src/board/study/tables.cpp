@@ -25,8 +25,8 @@ std::string with_interval(const std::vector<double>& values, double scale, const
 
 // Values of the ok cells by group and method, for each of several getters.
 template <class Get>
-std::map<Key, std::vector<std::vector<double>>> gather(const std::vector<StudySource>& sources, std::size_t columns,
-                                                       Get&& get) {
+std::map<Key, std::vector<std::vector<double>>> gather(const std::vector<StudySource>& sources,
+                                                       std::size_t columns, Get&& get) {
   std::map<Key, std::vector<std::vector<double>>> out;
   for (const auto& source : sources)
     for (const auto& row : source.board.rows) {
@@ -46,34 +46,47 @@ StudyReport run_time(const std::vector<StudySource>& sources, const StudyOptions
   });
   StudyReport out;
   StudyTable table{"unlearning time and cost, means over seeds ± half of the 95 % t interval",
-                   {{"data and model", "ratio", "method", "seconds", "x retrain's seconds", "FLOPs", "% of retrain's FLOPs", "cells"}}};
+                   {{"data and model", "ratio", "method", "seconds", "x retrain's seconds", "FLOPs",
+                     "% of retrain's FLOPs", "cells"}}};
   for (const auto& [key, values] : all) {
     const auto& [place, ratio, method] = key;
     const auto retrain = all.find({place, ratio, "retrain"});
-    const double reference = retrain == all.end() || retrain->second[0].empty() ? std::nan("") : stat::mean(retrain->second[0]);
+    const double reference =
+        retrain == all.end() || retrain->second[0].empty() ? std::nan("") : stat::mean(retrain->second[0]);
     const double share = values[0].empty() ? std::nan("") : stat::mean(values[0]) / reference;
     table.rows.push_back({place, fmt::format("{:g}", ratio), method, with_interval(values[0], 1, "{:.2f}"),
-                          std::isnan(share) ? "-" : fmt::format("{:.2f}{}", share, share > 1 && method != "retrain" ? " !" : ""),
+                          std::isnan(share)
+                              ? "-"
+                              : fmt::format("{:.2f}{}", share, share > 1 && method != "retrain" ? " !" : ""),
                           values[1].empty() ? "-" : fmt::format("{:.3g}", stat::mean(values[1])),
                           with_interval(values[2], 100, "{:.1f}"), fmt::format("{}", values[0].size())});
   }
   out.tables.push_back(std::move(table));
-  out.notes = {"Seconds from the first work of the method to its last update, on the machines that ran the cells, without "
-               "evaluation and checkpoints. !: slower than retraining, which MU-Bench's rule forbids."};
+  out.notes = {
+      "Seconds from the first work of the method to its last update, on the machines that ran the cells, "
+      "without "
+      "evaluation and checkpoints. !: slower than retraining, which MU-Bench's rule forbids."};
   return out;
 }
 
 StudyReport run_mia(const std::vector<StudySource>& sources, const StudyOptions&) {
   const std::vector<std::pair<const char*, const char*>> columns = {
-      {"mia_success", "D_f %"},          {"mia_false_positive", "unseen %"},     {"mia_success_retain", "D_r %"},
-      {"mia_ratio", "ratio"},            {"mia_ratio_retain", "ratio D_r"},      {"mia_svm_success", "SVM D_f %"},
-      {"mia_svm_false_positive", "SVM unseen %"}, {"mia_svm_success_retain", "SVM D_r %"}, {"mia_svm_ratio", "SVM ratio"},
+      {"mia_success", "D_f %"},
+      {"mia_false_positive", "unseen %"},
+      {"mia_success_retain", "D_r %"},
+      {"mia_ratio", "ratio"},
+      {"mia_ratio_retain", "ratio D_r"},
+      {"mia_svm_success", "SVM D_f %"},
+      {"mia_svm_false_positive", "SVM unseen %"},
+      {"mia_svm_success_retain", "SVM D_r %"},
+      {"mia_svm_ratio", "SVM ratio"},
       {"mia_svm_ratio_retain", "SVM ratio D_r"}};
   const auto all = gather(sources, columns.size(), [&](const Board& board, const Row& row, std::size_t c) {
     return value_at(board, row, columns[c].first);
   });
   StudyReport out;
-  StudyTable table{"membership inference, means over seeds ± half of the 95 % t interval", {{"data and model", "ratio", "method"}}};
+  StudyTable table{"membership inference, means over seeds ± half of the 95 % t interval",
+                   {{"data and model", "ratio", "method"}}};
   std::vector<bool> defined(columns.size(), false);
   for (const auto& [key, values] : all)
     for (std::size_t c = 0; c < columns.size(); ++c) defined[c] = defined[c] || !values[c].empty();
@@ -89,9 +102,10 @@ StudyReport run_mia(const std::vector<StudySource>& sources, const StudyOptions&
     table.rows.push_back(std::move(line));
   }
   out.tables.push_back(std::move(table));
-  out.notes = {"Shares called training data. D_f at the rate of unseen samples looks unseen; the ratio is prior over "
-               "posterior, and a high ratio on D_r is damage, not unlearning.",
-               "SVM columns: expunge reduce DIR --recompute mia_svm (needs kept outputs)."};
+  out.notes = {
+      "Shares called training data. D_f at the rate of unseen samples looks unseen; the ratio is prior over "
+      "posterior, and a high ratio on D_r is damage, not unlearning.",
+      "SVM columns: expunge reduce DIR --recompute mia_svm (needs kept outputs)."};
   return out;
 }
 
@@ -113,22 +127,26 @@ StudyReport run_classes(const std::vector<StudySource>& sources, const StudyOpti
         classes.resize(static_cast<std::size_t>(sums.classes));
         for (std::size_t k = 0; k < classes.size(); ++k) {
           classes[k].first += sums.confusion[k * classes.size() + k];
-          for (std::size_t j = 0; j < classes.size(); ++j) classes[k].second += sums.confusion[k * classes.size() + j];
+          for (std::size_t j = 0; j < classes.size(); ++j)
+            classes[k].second += sums.confusion[k * classes.size() + j];
         }
       }
     }
   StudyReport out;
   for (const char* split : {"test", "forget"}) {
-    StudyTable table{fmt::format("accuracy of every class on {}, %, pooled over seeds", split), {{"data and model", "ratio", "method", "worst"}}};
+    StudyTable table{fmt::format("accuracy of every class on {}, %, pooled over seeds", split),
+                     {{"data and model", "ratio", "method", "worst"}}};
     for (const auto& [key, splits] : all) {
       const auto found = splits.find(split);
       if (found == splits.end()) continue;
-      std::vector<std::string> line = {std::get<0>(key), fmt::format("{:g}", std::get<1>(key)), std::get<2>(key), ""};
+      std::vector<std::string> line = {std::get<0>(key), fmt::format("{:g}", std::get<1>(key)),
+                                       std::get<2>(key), ""};
       double worst = 2;
       for (std::size_t k = 0; k < found->second.size(); ++k) {
         if (table.rows[0].size() < k + 5) table.rows[0].push_back(fmt::format("{}", k));
         const auto [correct, count] = found->second[k];
-        const double accuracy = count > 0 ? static_cast<double>(correct) / static_cast<double>(count) : std::nan("");
+        const double accuracy =
+            count > 0 ? static_cast<double>(correct) / static_cast<double>(count) : std::nan("");
         if (count > 0) worst = std::min(worst, accuracy);
         line.push_back(percent(accuracy));
       }
@@ -137,14 +155,20 @@ StudyReport run_classes(const std::vector<StudySource>& sources, const StudyOpti
     }
     if (table.rows.size() > 1) out.tables.push_back(std::move(table));
   }
-  if (out.tables.empty()) out.notes.push_back("No store with a confusion matrix was found under the sweeps' folders.");
-  if (without > 0) out.notes.push_back(fmt::format("{} cells left out: their stores are not under the sweep's folder.", without));
+  if (out.tables.empty())
+    out.notes.push_back("No store with a confusion matrix was found under the sweeps' folders.");
+  if (without > 0)
+    out.notes.push_back(
+        fmt::format("{} cells left out: their stores are not under the sweep's folder.", without));
   return out;
 }
 
-const RegisterStudy time_study({"time", "unlearning time and cost against retraining's", "MU-Bench table 6; methods.md 5.6", run_time});
-const RegisterStudy mia_study({"mia", "membership inference with its controls, both attackers", "MU-Bench table 5; methods.md 5.3", run_mia});
-const RegisterStudy class_study({"classes", "accuracy of every class and of the worst", "methods.md 5.1", run_classes});
+const RegisterStudy time_study({"time", "unlearning time and cost against retraining's",
+                                "MU-Bench table 6; methods.md 5.6", run_time});
+const RegisterStudy mia_study({"mia", "membership inference with its controls, both attackers",
+                               "MU-Bench table 5; methods.md 5.3", run_mia});
+const RegisterStudy class_study({"classes", "accuracy of every class and of the worst", "methods.md 5.1",
+                                 run_classes});
 
 }  // namespace
 }  // namespace expunge::board

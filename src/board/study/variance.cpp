@@ -1,5 +1,5 @@
-// Where the spread of a column comes from: training seed (the original), unlearning seed, evaluation seed, and
-// how many seeds a gap needs. Evaluation seeds vary the draws of the metric over kept outputs.
+// Where the spread of a column comes from: training seed (the original), unlearning seed, evaluation seed,
+// and how many seeds a gap needs. Evaluation seeds vary the draws of the metric over kept outputs.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -40,7 +40,8 @@ void observe(const StudySource& source, const StudyOptions& options, const std::
     if (row.status != "ok") continue;
     auto& at = out[{place_text(row), row.cell.ratio, row.cell.method}];
     const auto training =
-        trainings.try_emplace(row.cell.original_id, static_cast<std::int64_t>(trainings.size())).first->second;
+        trainings.try_emplace(row.cell.original_id, static_cast<std::int64_t>(trainings.size()))
+            .first->second;
     metrics::Inputs in;
     std::string reason;
     std::vector<double> values;
@@ -67,8 +68,8 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
   for (const auto& source : sources) observe(source, options, column, metric, all, evaluated);
   StudyReport out;
   StudyTable table{fmt::format("spread of {} and seeds for a gap of {:g}", column, options.gap),
-                   {{"data and model", "ratio", "method", "sd over cells", "training %", "unlearning %", "evaluation %",
-                     "originals", "cells", "seeds needed"}}};
+                   {{"data and model", "ratio", "method", "sd over cells", "training %", "unlearning %",
+                     "evaluation %", "originals", "cells", "seeds needed"}}};
   for (const auto& [key, seen] : all) {
     if (seen.values.empty()) continue;
     const auto& [place, ratio, method] = key;
@@ -76,23 +77,30 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
     const double deviation = stat::sample_deviation(seen.cell_means);
     const auto needed = stat::seeds_for_gap(deviation, options.gap);
     table.rows.push_back({place, fmt::format("{:g}", ratio), method,
-                          std::isnan(deviation) ? "-" : fmt::format("{:.4f}", deviation), percent(v.share(v.training)),
-                          percent(v.share(v.unlearning)), percent(v.share(v.evaluation)), fmt::format("{}", v.trainings),
+                          std::isnan(deviation) ? "-" : fmt::format("{:.4f}", deviation),
+                          percent(v.share(v.training)), percent(v.share(v.unlearning)),
+                          percent(v.share(v.evaluation)), fmt::format("{}", v.trainings),
                           fmt::format("{}", v.unlearnings),
-                          std::isnan(deviation) ? "unknown" : deviation == 0 ? "2" : fmt::format("{}", needed)});
+                          std::isnan(deviation) ? "unknown"
+                          : deviation == 0      ? "2"
+                                                : fmt::format("{}", needed)});
   }
   out.tables.push_back(std::move(table));
   out.notes = {
-      "Nested variance components (Henderson's first method); a negative estimate counts as 0; - : that level was not "
+      "Nested variance components (Henderson's first method); a negative estimate counts as 0; - : that "
+      "level was not "
       "repeated, and its share is in the level to its left.",
-      "Seeds needed: the smallest number for which the 95 % t interval of a mean with this spread is no wider than "
+      "Seeds needed: the smallest number for which the 95 % t interval of a mean with this spread is no "
+      "wider than "
       "the gap to either side.",
-      metric ? fmt::format("{} cells evaluated with {} seeds from kept outputs.", evaluated, options.evaluation_seeds)
+      metric ? fmt::format("{} cells evaluated with {} seeds from kept outputs.", evaluated,
+                           options.evaluation_seeds)
              : "This column cannot be computed again from outputs: no evaluation level."};
   return out;
 }
 
-const RegisterStudy registered({"variance", "shares of training, unlearning and evaluation seeds; seeds a gap needs",
+const RegisterStudy registered({"variance",
+                                "shares of training, unlearning and evaluation seeds; seeds a gap needs",
                                 "Searle, Casella, McCulloch 1992", run});
 
 }  // namespace

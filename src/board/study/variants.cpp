@@ -1,5 +1,6 @@
-// Comparison of variants: the same cells run with different values of one setting (curriculum, trainable share,
-// a loss weight), in one board or several, paired by data set, model, method, ratio, seed and original.
+// Comparison of variants: the same cells run with different values of one setting (curriculum, trainable
+// share, a loss weight), in one board or several, paired by data set, model, method, ratio, seed and
+// original.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +18,7 @@ namespace expunge::board {
 namespace {
 
 using Place = std::tuple<std::string, std::string, double>;  // data set and model, method, ratio
-using Twin = std::tuple<std::int64_t, std::string>;  // seed, original
+using Twin = std::tuple<std::int64_t, std::string>;          // seed, original
 
 struct Cells {
   std::map<Twin, std::map<std::string, double>> values;  // by column
@@ -45,12 +46,14 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
       for (const auto& column : kColumns) values[column] = value_at(source.board, row, column);
     }
   StudyReport out;
-  StudyTable table{title, {{"data and model", "method", "ratio", by, "D_test %", "D_f %", "D_r %", "overall %", "cells",
-                            "d D_test", "95 %", "d D_f", "95 %", "pairs"}}};
+  StudyTable table{title,
+                   {{"data and model", "method", "ratio", by, "D_test %", "D_f %", "D_r %", "overall %",
+                     "cells", "d D_test", "95 %", "d D_f", "95 %", "pairs"}}};
   for (const auto& [place, by_variant] : all) {
     const Cells& base = by_variant.begin()->second;
     for (const auto& [variant, cells] : by_variant) {
-      std::vector<std::string> line = {std::get<0>(place), std::get<1>(place), fmt::format("{:g}", std::get<2>(place)), variant};
+      std::vector<std::string> line = {std::get<0>(place), std::get<1>(place),
+                                       fmt::format("{:g}", std::get<2>(place)), variant};
       std::map<std::string, std::vector<double>> values, differences;
       for (const auto& [twin, columns] : cells.values)
         for (const auto& [column, v] : columns) {
@@ -72,10 +75,13 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
     }
   }
   out.tables.push_back(std::move(table));
-  out.notes = {fmt::format("d: paired difference, in percentage points, from the first variant of each method ({}), over cells "
-                           "with the same seeds.", variants.empty() ? std::string("none") : *variants.begin())};
+  out.notes = {fmt::format(
+      "d: paired difference, in percentage points, from the first variant of each method ({}), over cells "
+      "with the same seeds.",
+      variants.empty() ? std::string("none") : *variants.begin())};
   if (variants.size() < 2)
-    out.notes.push_back(fmt::format("Only one value of {} is on these boards: give the boards of both variants.", by));
+    out.notes.push_back(
+        fmt::format("Only one value of {} is on these boards: give the boards of both variants.", by));
   return out;
 }
 
@@ -91,13 +97,15 @@ StudyReport run_curriculum(const std::vector<StudySource>& sources, const StudyO
 }
 
 StudyReport run_peft(const std::vector<StudySource>& sources, const StudyOptions& options) {
-  return compare(sources, options.by.empty() ? "method_options.trainable" : options.by, "share of trainable parameters",
-                 options.by.empty() ? "all" : "(unset)");
+  return compare(sources, options.by.empty() ? "method_options.trainable" : options.by,
+                 "share of trainable parameters", options.by.empty() ? "all" : "(unset)");
 }
 
-const RegisterStudy variants({"variants", "paired comparison of cells that differ in one setting (--by PATH): ablations",
+const RegisterStudy variants({"variants",
+                              "paired comparison of cells that differ in one setting (--by PATH): ablations",
                               "MultiDelete table 4", run_variants});
-const RegisterStudy curriculum({"curriculum", "SuperLoss against no curriculum, paired", "MU-Bench table 3", run_curriculum});
+const RegisterStudy curriculum({"curriculum", "SuperLoss against no curriculum, paired", "MU-Bench table 3",
+                                run_curriculum});
 const RegisterStudy peft({"peft", "share of trainable parameters, paired", "MU-Bench figure 6", run_peft});
 
 }  // namespace
