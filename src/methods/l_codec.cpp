@@ -270,7 +270,8 @@ double accuracy(const Deletion& d) {
 }
 
 Outcome run(const Options& opt, Context& ctx) {
-  const auto& forget = *ctx.forget().sources[0].ids;
+  const SampleIds ids = ctx.forget().sources[0].ids;
+  const auto& forget = *ids;
   if (forget.empty()) return Outcome::kFinished;
   const Units units(ctx.layout());
   const Stream held = size_of(ctx.unseen()) > 0 ? ctx.unseen() : ctx.retain();

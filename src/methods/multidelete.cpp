@@ -96,7 +96,8 @@ std::vector<bool> associated(const Batch& images, const Batch& texts) {
 // An image and a text of D_r for each sample of b, keyed by (seed, "partner", pass, id), that do not belong
 // together (after 16 draws they may: D_r may hold one image only).
 Batch unassociated(const Context& ctx, const Batch& b) {
-  const auto& retained = *ctx.retain().sources[0].ids;
+  const SampleIds ids = ctx.retain().sources[0].ids;
+  const auto& retained = *ids;
   const Rng rng = Rng(ctx.seed(), "partner").sub(static_cast<std::uint64_t>(b.pass));
   const auto draw = [&](std::int64_t id, std::uint64_t number) {
     return retained[static_cast<std::size_t>(
