@@ -252,7 +252,7 @@ void Context::reinitialize(const std::string& purpose) {
   const torch::Tensor keep = frozen.size() > 0 ? frozen.values.clone() : torch::Tensor();
   run.setup.model->initialize(Rng(run.setup.seed, purpose));
   if (keep.defined()) frozen.values.copy_(keep);
-  run.optimizer.restore({}, 0);
+  run.optimizer = tensor::Optimizer(run.setup.train.optimizer, run.setup.parameters->trainable);
   run.modified = true;
   run.finish_call({{"kind", "update"}, {"name", purpose}});
 }
