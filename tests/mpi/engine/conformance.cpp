@@ -18,6 +18,7 @@ json small_options(const std::string& method) {
       {"kga", {{"helper_epochs", 1}, {"inner_step", 2}, {"retain_fraction", 1}, {"alpha", 1}}},
       {"erm_ktp", {{"erm_epochs", 2}}},
       {"influence", {{"samples", 5}}},
+      {"rmu", {{"lr", 0.01}}},
       {"eul", {{"width", 3}}},
       {"dtd", {{"sigma", 0.01}}},
       {"l_codec",

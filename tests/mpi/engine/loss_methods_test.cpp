@@ -88,7 +88,8 @@ TEST(Ul, StopsWhenDfIsKnownNoBetterThanTheThreshold) {
   EXPECT_LT(accuracy(result.values), 0.5);
   EXPECT_GE(accuracy(run_method("ul", toy.with({{"epochs", steps - 1}}), world()).values), 0.5);
   // Without a threshold of its own: 1/K where nothing is unseen.
-  EXPECT_LT(accuracy(run_method("ul", toy.with({{"stop_accuracy", 0}, {"epochs", 400}}), world()).values), 0.25);
+  EXPECT_LT(accuracy(run_method("ul", toy.with({{"stop_accuracy", 0}, {"epochs", 400}}), world()).values),
+            0.25);
 }
 
 // DELETE and UNDIAL.

@@ -66,7 +66,7 @@ TEST_P(EveryMethod, RepeatsItself) {
 TEST_P(EveryMethod, DependsOnTheSeed) {
   if (descriptor().draws_nothing) GTEST_SKIP() << "it draws nothing";
   Toy a = small_conv(method());
-  a.start = run_method("finetune", a.with({{"epochs", 0}}), alone()).start;
+  a.start = run_program([](Context&) { return Outcome::kFinished; }, a, alone()).start;
   Toy b = a;
   b.seed = 87;
   EXPECT_NE(run_method(method(), a, alone()).hash, run_method(method(), b, alone()).hash);
@@ -78,7 +78,8 @@ TEST_P(EveryMethod, LeavesFrozenTensorsAndFrozenStatisticsAlone) {
   const auto result = run_method(method(), toy, world());
   EXPECT_TRUE(result.frozen.equal(result.start_frozen));
   EXPECT_TRUE(result.buffers.equal(result.start_buffers));
-  if (method() != "ssd") EXPECT_FALSE(result.values.equal(result.start));
+  // ssd may find nothing to dampen; what rmu trains is frozen here.
+  if (method() != "ssd" && method() != "rmu") EXPECT_FALSE(result.values.equal(result.start));
 }
 
 // Every parameter and buffer of a network, as one string of bytes.
@@ -173,7 +174,7 @@ TEST_P(MethodOnDf, DoesNotLowerTheLossThere) {
   toy.start = run_method("retrain", all, alone()).values;
   const double before = mean_loss(toy, toy.start, toy.forget);
   ASSERT_LT(before, 0.3);
-  EXPECT_GE(mean_loss(toy, run_method(method(), toy, world()).values, toy.forget),
+  EXPECT_GE(mean_loss(toy, run_method(method(), toy, world()).values, toy.forget, method()),
             before);  // default settings
 }
 
@@ -217,11 +218,13 @@ TEST_P(EveryMethod, PlansExactlyWhatItDoes) {
   }
 }
 
-// Methods that corrupt D_f in some way; the others may move its loss either way.
+// Methods that corrupt D_f in some way; the others may move its loss either way, and so may kga, which aims
+// at a distance that may be larger or smaller than the one at the start.
 std::vector<std::string> methods_on_df() {
   std::vector<std::string> names;
   for (const auto* descriptor : methods::descriptors())
-    if (descriptor->taxonomy.corrupt != "none" && descriptor->name.rfind("broken_", 0) != 0)
+    if (descriptor->taxonomy.corrupt != "none" && descriptor->name.rfind("broken_", 0) != 0 &&
+        descriptor->name != "kga")
       names.push_back(descriptor->name);
   return names;
 }
