@@ -125,7 +125,7 @@ scratch = "$EXPUNGE_TEST_NOT_SET/x"
 [environment]
 "1BAD" = "x"
 )");
-  EXPECT_NE(text.find("site.toml:2:1: slurm.partiton: unknown key; did you mean \"partition\"?"), text.npos)
+  EXPECT_NE(text.find("site.toml:2:12: slurm.partiton: unknown key; did you mean \"partition\"?"), text.npos)
       << text;
   EXPECT_NE(text.find("site.toml:3:"), text.npos) << text;
   EXPECT_NE(text.find("site.toml:4:14: slurm.time_limit: \"1:2:3:4\" is no time limit"), text.npos) << text;

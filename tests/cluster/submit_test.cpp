@@ -70,7 +70,8 @@ struct Stub : testing::Test {
   }
   std::map<std::string, json> by_id(const char* kind) const {
     std::map<std::string, json> out;
-    for (const auto& node : status().at(kind)) out[node.at("id")] = node;
+    const auto all = status();
+    for (const auto& node : all.at(kind)) out[node.at("id")] = node;
     return out;
   }
   void store_cell(const sweep::Cell& cell, const std::string& status = "ok") const {
@@ -294,7 +295,7 @@ TEST_F(Stub, MistakesAreToldBeforeAnythingIsSent) {
   write("site.toml", "[slurm]\nparttion = \"x\"\n");
   const auto site = call("submit");
   EXPECT_EQ(site.exit_code, 64);
-  EXPECT_NE(site.err.find("site.toml:2:1: slurm.parttion: unknown key; did you mean \"partition\"?"),
+  EXPECT_NE(site.err.find("site.toml:2:12: slurm.parttion: unknown key; did you mean \"partition\"?"),
             std::string::npos)
       << site.err;
   EXPECT_EQ(run_command({"submit", (folder.path() / "job.toml").string()}, environment()).exit_code, 2);
