@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -37,6 +39,15 @@ std::int64_t restart_number() {
 nlohmann::json identity() {
   return {
       {"host", host_name()}, {"pid", ::getpid()}, {"element", element_name()}, {"restart", restart_number()}};
+}
+
+// A process that has ended but was not waited for yet still answers to signal 0.
+bool is_gone(pid_t pid) {
+  if (::kill(pid, 0) != 0) return errno == ESRCH;
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const auto name_end = text.rfind(") ");
+  return name_end != std::string::npos && (text[name_end + 2] == 'Z' || text[name_end + 2] == 'X');
 }
 
 bool is_mine(const std::filesystem::path& path) {
@@ -102,7 +113,7 @@ bool Claims::stale(const std::filesystem::path& path) const {
     if (!element.empty() && owner.value("element", "") == element &&
         owner.value("restart", std::int64_t{0}) < restart_number())
       return true;
-    if (owner.at("host") == host_name()) return pid != ::getpid() && ::kill(pid, 0) != 0 && errno == ESRCH;
+    if (owner.at("host") == host_name()) return pid != ::getpid() && is_gone(pid);
   } catch (const std::exception&) {
     // Half-written by a process that died in between: its age decides.
   }
