@@ -109,7 +109,8 @@ void list_models() {
   Rows rows{{"model", "family", "parameters", "forward", "backward", "summary"}};
   for (const auto* d : models::descriptors())
     for (const auto& name : d->names) rows.push_back(model_row(*d, name, usual_shape(*d)));
-  fmt::print("{}FLOPs of one sample, 10 classes, at 224x224 (the CIFAR form and two_tower: 32x32).\n", text_table(rows));
+  fmt::print("{}FLOPs of one sample, 10 classes, at 224x224 (the CIFAR form and two_tower: 32x32).\n",
+             text_table(rows));
 }
 
 void show_model(const std::string& name) {

@@ -1,4 +1,5 @@
-// What nearly every torch-free file includes and is slow to read: precompiled. Files still name what they use.
+// What nearly every torch-free file includes and is slow to read: precompiled. Files still name what they
+// use.
 #pragma once
 
 #include <fmt/format.h>

@@ -43,8 +43,8 @@ class Model : public torch::nn::Module {
 
   // Where adapters may be inserted: after each block.
   virtual std::vector<AdapterSite> adapter_sites() const { return {}; }
-  // Inserts one of this inner width at every site, registered as PREFIX.SITE. Their outputs are bit for bit their
-  // inputs until they are trained. InternalError when there are some already.
+  // Inserts one of this inner width at every site, registered as PREFIX.SITE. Their outputs are bit for bit
+  // their inputs until they are trained. InternalError when there are some already.
   void insert_adapters(const std::string& prefix, std::int64_t width, const Rng& rng);
 
   // What loading needs to know of a family. The prefix of its backbone's tensors ("vit"), which files of a
