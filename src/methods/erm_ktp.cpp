@@ -1,7 +1,8 @@
 // ERM-KTP: find which channels the forgotten classes need, then pass the knowledge of the others to a fresh
 // network.
 //   1. ERM: train the original on D_f and D_r with a mask M [channels, classes] on the pooled features, every
-//   `mask_period`-th pass masked by M[:, y]; L = CE + lambda * entanglement(M); after each step M is clipped.
+//   `mask_period`-th pass masked by M[:, y]; L = CE + lambda * tasks::entanglement(M); after each step M is
+//   clipped.
 //   2. KTP: channels of which no forgotten class has M > keep_threshold are kept. A fresh student has the
 //   trained classifier, columns of other channels and rows of forgotten classes 0, and it stays so. On D_r
 //   L = MSE(features, features_t) + MSE(pooled, keep * pooled_t).
@@ -14,7 +15,7 @@
 
 #include "core/error.hpp"
 #include "engine/context.hpp"
-#include "methods/entanglement.hpp"
+#include "tasks/entanglement.hpp"
 #endif
 
 namespace expunge::methods {
@@ -116,10 +117,10 @@ void disentangle(const Options& opt, Context& ctx, const Companion& mask) {
   masked.companion_penalty = [&](std::size_t, torch::Tensor& gradient) {
     const torch::AutoGradMode with_grad(true);
     const torch::Tensor at = m.detach().clone().requires_grad_(true);
-    const auto g = torch::autograd::grad({entanglement(at) * opt.lambda}, {at})[0];
+    const auto g = torch::autograd::grad({tasks::entanglement(at) * opt.lambda}, {at})[0];
     gradient.narrow(0, 0, g.numel()).add_(g.flatten());
   };
-  masked.companion_after_step = [&] { clip_mask(m.detach()); };
+  masked.companion_after_step = [&] { tasks::clip_mask(m.detach()); };
   for (std::int64_t epoch = 0; epoch < opt.erm_epochs; ++epoch) {
     const bool is_masked = epoch % opt.mask_period == 0;
     ctx.epoch(
@@ -139,7 +140,7 @@ void disentangle(const Options& opt, Context& ctx, const Companion& mask) {
 
 torch::Tensor channels_to_keep(const Options& opt, const Context& ctx, const torch::Tensor& mask,
                                const torch::Tensor& classes) {
-  torch::Tensor keep = kept_channels(mask, classes, opt.keep_threshold);
+  torch::Tensor keep = tasks::kept_channels(mask, classes, opt.keep_threshold);
   if (keep.sum().item<double>() > 0) return keep;
   ctx.log("erm_ktp: no channel is free of the forgotten classes; keeping those that they use least");
   const torch::Tensor order = mask.index_select(1, classes).sum(1).argsort(true, 0, false);

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
-#include "methods/entanglement.hpp"
+#include "tasks/entanglement.hpp"
 #include "tests/mpi/engine/toys.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
 
@@ -174,19 +174,19 @@ TEST(Kga, StopsWhenAligned) {
 // ERM-KTP.
 
 TEST(ErmKtp, RegulariserHasTheGoldenNumber) {
-  EXPECT_NEAR(methods::entanglement(torch::full({2, 2}, 0.5)).item<double>(), 1.65, 1e-6);  // G20
+  EXPECT_NEAR(tasks::entanglement(torch::full({2, 2}, 0.5)).item<double>(), 1.65, 1e-6);  // G20
 }
 
 TEST(ErmKtp, ClipsEveryRowToAMaximumOfOne) {
   const torch::Tensor m = torch::tensor({{0.2f, 0.4f, -0.1f}, {3.0f, 1.5f, 0.0f}, {-1.0f, -2.0f, 0.0f}});
-  methods::clip_mask(m);
+  tasks::clip_mask(m);
   EXPECT_TRUE(m.allclose(torch::tensor({{0.5f, 1.0f, 0.0f}, {1.0f, 0.5f, 0.0f}, {0.0f, 0.0f, 0.0f}})));
 }
 
 TEST(ErmKtp, KeepsChannelsThatNoForgottenClassUses) {
   const torch::Tensor m = torch::tensor({{0.0f, 1.0f, 0.2f}, {1.0f, 0.0f, 0.0f}, {0.0f, 0.0f, 1.0f}});
-  EXPECT_TRUE(methods::kept_channels(m, torch::tensor({1, 2}), 0).equal(torch::tensor({0.0f, 1.0f, 0.0f})));
-  EXPECT_TRUE(methods::kept_channels(m, torch::tensor({2}), 0.2).equal(torch::tensor({1.0f, 1.0f, 0.0f})));
+  EXPECT_TRUE(tasks::kept_channels(m, torch::tensor({1, 2}), 0).equal(torch::tensor({0.0f, 1.0f, 0.0f})));
+  EXPECT_TRUE(tasks::kept_channels(m, torch::tensor({2}), 0.2).equal(torch::tensor({1.0f, 1.0f, 0.0f})));
 }
 
 TEST(ErmKtp, LeavesTheForgottenClassesWithoutAClassifier) {

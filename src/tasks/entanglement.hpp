@@ -3,7 +3,7 @@
 
 #include "tensor/torch.hpp"
 
-namespace expunge::methods {
+namespace expunge::tasks {
 
 // relu(||M||_1 - 0.1 channels classes) + 0.1 * sum over pairs of classes a < b of m_a . m_b (Lin et al.
 // 2023): few channels for each class, few classes for each channel. A scalar.
@@ -26,4 +26,4 @@ inline torch::Tensor kept_channels(const torch::Tensor& mask, const torch::Tenso
   return (mask.index_select(1, classes).amax(1) <= threshold).to(mask.dtype());
 }
 
-}  // namespace expunge::methods
+}  // namespace expunge::tasks
