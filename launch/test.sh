@@ -2,16 +2,16 @@
 # Builds everything and runs all tests and checks. The last line is `N passed, N failed, N skipped`; skipped and failed tests are
 # named above it. Exit status 1 when anything failed.
 #
-#   launch/test.sh [--quick]
+#   launch/test.sh [--full]
 #
-#   --quick   leaves out the sanitizer build of the torch-free layers and the compilation of every header alone
+#   --full   also a Slurm cluster on this machine, the torch-free layers under sanitizers, and every header alone
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
-quick=false
+full=false
 for argument in "$@"; do
   case $argument in
-    --quick) quick=true ;;
-    *) echo "test: unknown option $argument (have: --quick)" >&2; exit 2 ;;
+    --full) full=true ;;
+    *) echo "test: unknown option $argument (have: --full)" >&2; exit 2 ;;
   esac
 done
 
@@ -114,9 +114,10 @@ if ! launch/build.sh release -DEXPUNGE_WITH_TESTS=ON; then
   failed+=("build")
   finish
 fi
-run_tests build release
+run_tests build release -LE cluster
 
-if ! $quick; then
+if $full; then
+  run_tests build cluster -L cluster
   if launch/build.sh asan -DEXPUNGE_WITH_TESTS=ON; then
     # Open MPI keeps memory to the end of the process; the leak check is for our own suites.
     UBSAN_OPTIONS=print_stacktrace=1 run_tests build-asan asan -L unit
@@ -125,11 +126,12 @@ if ! $quick; then
     failed+=("build with sanitizers")
   fi
 else
-  skipped+=("asan: suites under sanitizers (--quick)" "headers compile alone (--quick)")
+  skipped+=("slurm_tests: a Slurm cluster on this machine (launch/test.sh --full)"
+            "asan: suites under sanitizers (launch/test.sh --full)" "headers compile alone (launch/test.sh --full)")
 fi
 
 check "layers: includes and libraries" tests/check_layers.sh build
-if ! $quick; then check "headers compile alone" tests/check_headers.sh build; fi
+if $full; then check "headers compile alone" tests/check_headers.sh build; fi
 if ! command -v clang-format-14 >/dev/null; then
   skipped+=("format: clang-format-14 is not installed")
 elif ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
