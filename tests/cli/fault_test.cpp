@@ -26,7 +26,7 @@ struct Faults : testing::Test {
         << "\"]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 192\ntest_limit = 80\n[original]\nepochs "
            "= 1\nbatch = 32\n"
            "[train]\nepochs = 2\nbatch = 32\n[evaluate]\nrandom_networks = 1\n[run]\nstall_seconds = "
-           "4\ncheckpoint_steps = 2\n";
+           "12\ncheckpoint_steps = 2\n";
   }
   CommandResult run(const std::string& out, const std::string& fault, int ranks = 3,
                     std::vector<std::string> more = {}) const {
