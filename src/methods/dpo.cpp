@@ -6,11 +6,7 @@
 // trains on the preferred answer: mean over F of loss(x, y_w) + alpha * mean over R of loss.
 // Source: Rafailov et al. 2023; Maini et al. 2024 (TOFU). The preferred answer is drawn by (seed, sample,
 // pass). An epoch is one pass over D_f, D_r cycles beside it.
-#include "methods/counting.hpp"
-#include "methods/method.hpp"
-#ifdef EXPUNGE_ENGINE
-#include "engine/context.hpp"
-#endif
+#include "methods/beside.hpp"
 
 namespace expunge::methods {
 namespace {
@@ -50,11 +46,7 @@ Options read(config::Reader& in) {
 }
 
 [[maybe_unused]] std::vector<Phase> plan(const Options& opt, const Sizes& sizes) {
-  const std::int64_t steps = steps_of(sizes.forget, opt.train.batch), epochs = opt.train.epochs;
-  const std::int64_t beside = opt.alpha > 0 ? cycled_samples(steps, sizes.retain, opt.train.batch) : 0;
-  const auto passes = static_cast<double>(epochs * (sizes.forget + beside));
-  return {{"forget", epochs * steps, passes, passes,
-           opt.variant == "dpo" ? static_cast<double>(epochs * sizes.forget) : 0.0}};
+  return plan_beside(opt.train, opt.alpha, opt.variant == "dpo", sizes);
 }
 
 #ifdef EXPUNGE_ENGINE
@@ -72,14 +64,8 @@ torch::Tensor preference(const Options& opt, Context& ctx, const Batch& b, const
 
 Outcome run(const Options& opt, Context& ctx) {
   const Teacher original = ctx.freeze();
-  constexpr std::size_t kForget = 0;
-  const Stream stream = opt.alpha > 0 ? zip(ctx.forget(), ctx.retain()) : ctx.forget();
-  for (std::int64_t epoch = 0; epoch < opt.train.epochs; ++epoch)
-    ctx.epoch(stream, [&](const Batch& b) -> Terms {
-      if (b.source == kForget) return {{.name = "prefer", .loss = preference(opt, ctx, b, original)}};
-      return {{.name = "retain", .loss = ctx.task().loss(ctx.student(b), b.labels), .weight = opt.alpha}};
-    });
-  return Outcome::kFinished;
+  return run_beside(ctx, opt.train.epochs, opt.alpha, "prefer",
+                    [&](const Batch& b) { return preference(opt, ctx, b, original); });
 }
 #endif
 

@@ -5,11 +5,7 @@
 // Source: Zhang et al. 2024; SimNPO: Fan et al. 2024. Each sample has its own softplus: taken of a batch's
 // mean, as some code does, it is another loss. An epoch is one pass over D_f, D_r cycles beside it. At theta0
 // the gradient is gradient ascent's.
-#include "methods/counting.hpp"
-#include "methods/method.hpp"
-#ifdef EXPUNGE_ENGINE
-#include "engine/context.hpp"
-#endif
+#include "methods/beside.hpp"
 
 namespace expunge::methods {
 namespace {
@@ -47,11 +43,7 @@ Options read(config::Reader& in) {
 }
 
 [[maybe_unused]] std::vector<Phase> plan(const Options& opt, const Sizes& sizes) {
-  const std::int64_t steps = steps_of(sizes.forget, opt.train.batch), epochs = opt.train.epochs;
-  const std::int64_t beside = opt.alpha > 0 ? cycled_samples(steps, sizes.retain, opt.train.batch) : 0;
-  const auto passes = static_cast<double>(epochs * (sizes.forget + beside));
-  return {{"forget", epochs * steps, passes, passes,
-           opt.variant == "npo" ? static_cast<double>(epochs * sizes.forget) : 0.0}};
+  return plan_beside(opt.train, opt.alpha, opt.variant == "npo", sizes);
 }
 
 #ifdef EXPUNGE_ENGINE
@@ -66,14 +58,8 @@ torch::Tensor preference(const Options& opt, Context& ctx, const Batch& b, const
 
 Outcome run(const Options& opt, Context& ctx) {
   const Teacher original = ctx.freeze();
-  constexpr std::size_t kForget = 0;
-  const Stream stream = opt.alpha > 0 ? zip(ctx.forget(), ctx.retain()) : ctx.forget();
-  for (std::int64_t epoch = 0; epoch < opt.train.epochs; ++epoch)
-    ctx.epoch(stream, [&](const Batch& b) -> Terms {
-      if (b.source == kForget) return {{.name = "forget", .loss = preference(opt, ctx, b, original)}};
-      return {{.name = "retain", .loss = ctx.task().loss(ctx.student(b), b.labels), .weight = opt.alpha}};
-    });
-  return Outcome::kFinished;
+  return run_beside(ctx, opt.train.epochs, opt.alpha, "forget",
+                    [&](const Batch& b) { return preference(opt, ctx, b, original); });
 }
 #endif
 
