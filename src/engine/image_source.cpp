@@ -15,17 +15,15 @@ void ImageSource::load(const std::vector<std::int64_t>& ids, std::int64_t pass, 
     labels.data_ptr<std::int64_t>()[i] = dataset_.label(side_, id);
   }
   if (info.tokens > 0) {
-    torch::Tensor tokens = at::empty({n, info.tokens}, torch::kLong);
-    for (std::int64_t i = 0; i < n; ++i)
-      data::read_caption(dataset_, side_, ids[static_cast<std::size_t>(i)],
-                         tokens.data_ptr<std::int64_t>() + i * info.tokens);
-    into.inputs["input_ids"] = tokens.to(device_);
-    torch::Tensor image = at::empty({n}, torch::kLong), caption = at::empty({n}, torch::kLong);
+    torch::Tensor tokens = at::empty({n, info.tokens}, torch::kLong), image = at::empty({n}, torch::kLong),
+                  caption = at::empty({n}, torch::kLong);
     for (std::int64_t i = 0; i < n; ++i) {
-      image.data_ptr<std::int64_t>()[i] = data::image_of(dataset_, side_, ids[static_cast<std::size_t>(i)]);
-      caption.data_ptr<std::int64_t>()[i] =
-          data::captioned_image(dataset_, side_, ids[static_cast<std::size_t>(i)]);
+      const auto id = ids[static_cast<std::size_t>(i)];
+      data::read_caption(dataset_, side_, id, tokens.data_ptr<std::int64_t>() + i * info.tokens);
+      image.data_ptr<std::int64_t>()[i] = data::image_of(dataset_, side_, id);
+      caption.data_ptr<std::int64_t>()[i] = data::captioned_image(dataset_, side_, id);
     }
+    into.inputs["input_ids"] = tokens.to(device_);
     into.inputs["image_id"] = image.to(device_);  // which text belongs to which image
     into.inputs["caption_id"] = caption.to(device_);
   }

@@ -38,4 +38,9 @@ inline torch::Tensor wanted_by(const Term& term, const Batch& b) {
   return term.over == Over::kForget ? b.is_forget > 0.5 : b.is_forget < 0.5;
 }
 
+// Sum of x [n] over the samples in `wanted` (undefined: all).
+inline torch::Tensor sum_over(const torch::Tensor& x, const torch::Tensor& wanted) {
+  return wanted.defined() ? at::where(wanted, x, torch::zeros_like(x)).sum() : x.sum();
+}
+
 }  // namespace expunge

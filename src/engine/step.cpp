@@ -182,11 +182,8 @@ Batch Context::Impl::load_grain(const StepPlan& plan, std::size_t index) {
 torch::Tensor Context::Impl::weigh(const Term& term, std::size_t index, const Batch& b,
                                    const std::string& source, double scale, GrainReport& grain) {
   const torch::Tensor wanted = wanted_by(term, b);
-  const auto sum = [&](const torch::Tensor& losses) {
-    return wanted.defined() ? at::where(wanted, losses, torch::zeros_like(losses)).sum() : losses.sum();
-  };
   if (source.empty()) {
-    const torch::Tensor part = sum(term.loss) * scale;
+    const torch::Tensor part = sum_over(term.loss, wanted) * scale;
     grain.objective += part.detach().to(torch::kDouble).item<double>();
     return part;
   }
@@ -195,7 +192,7 @@ torch::Tensor Context::Impl::weigh(const Term& term, std::size_t index, const Ba
   const torch::Tensor weights =
       curriculum.weights(source, index, term.loss, wanted, grain.losses.at(index), value);
   grain.objective += value * scale;
-  return sum(term.loss * weights) * scale;
+  return sum_over(term.loss * weights, wanted) * scale;
 }
 
 namespace {
@@ -203,13 +200,10 @@ namespace {
 // Adds a term apart to its slot: the weighted sum, and what its samples count.
 torch::Tensor apart_sum(const Term& term, const Batch& b, std::array<double, 2>& sums) {
   const torch::Tensor wanted = wanted_by(term, b);
-  const auto sum = [&](const torch::Tensor& x) {
-    return wanted.defined() ? at::where(wanted, x, torch::zeros_like(x)).sum() : x.sum();
-  };
   const auto to_double = [](const torch::Tensor& x) { return x.detach().to(torch::kDouble).item<double>(); };
-  const torch::Tensor part = sum(term.loss) * term.weight;
+  const torch::Tensor part = sum_over(term.loss, wanted) * term.weight;
   sums[0] += to_double(part);
-  sums[1] += to_double(sum(term.count.defined() ? term.count : torch::ones_like(b.is_forget)));
+  sums[1] += to_double(sum_over(term.count.defined() ? term.count : torch::ones_like(b.is_forget), wanted));
   return part;
 }
 
