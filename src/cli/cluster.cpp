@@ -38,9 +38,8 @@ cluster::Site site_of(const Options& o, bool needed) {
 }
 
 std::string this_program() {
-  std::error_code error;
-  const auto path = fs::read_symlink("/proc/self/exe", error);
-  return error ? "expunge" : path.string();
+  const auto path = program_path();
+  return path.empty() ? "expunge" : path.string();
 }
 
 int send(Args& args, bool again) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/error.hpp"
+#include "core/files.hpp"
 
 namespace expunge::cli {
 namespace {
@@ -16,9 +17,9 @@ using EngineMain = int (*)(const char* command, const char* request);
 
 // BUILD/bin/expunge and BUILD/lib/libexpunge_engine.so, the same once installed.
 std::filesystem::path library_path() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? std::filesystem::path(kLibrary) : program.parent_path().parent_path() / "lib" / kLibrary;
+  const auto program = program_path();
+  return program.empty() ? std::filesystem::path(kLibrary)
+                         : program.parent_path().parent_path() / "lib" / kLibrary;
 }
 
 EngineMain open_engine() {

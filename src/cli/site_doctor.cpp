@@ -114,9 +114,7 @@ std::vector<std::string> allocation(const cluster::Site& site, std::int64_t rank
 // The probe on the nodes, as a line of shell: what the batch script would do.
 std::string probe_line(const cluster::Site& site, const fs::path& out, std::int64_t ranks) {
   std::vector<std::string> words;
-  std::error_code ignored;
-  const std::string program =
-      site.program.empty() ? fs::read_symlink("/proc/self/exe", ignored).string() : site.program;
+  const std::string program = site.program.empty() ? program_path().string() : site.program;
   if (site.launcher == "mpirun") {
     words = {"salloc", "--quiet"};
     for (const auto& option : allocation(site, ranks)) words.push_back(option);

@@ -157,6 +157,11 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::uint8_t*>(data_), size_);
 }
 
+fs::path program_path() {
+  std::error_code unknown;
+  return fs::read_symlink("/proc/self/exe", unknown);
+}
+
 std::string host_name() {
   char name[256] = "unknown";
   ::gethostname(name, sizeof name - 1);

@@ -49,6 +49,7 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+fs::path program_path();  // this program's file; empty where the system does not tell
 std::string host_name();
 std::string utc_now();  // 2026-11-21T12:00:00Z
 
