@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/build_info.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "store/sealed_file.hpp"
@@ -83,12 +82,7 @@ void fill(const h5::Handle& file, const Board& board) {
   number("merged", board.merged());
   for (const char* status : {"failed", "corrupt", "foreign", "missing"}) number(status, board.count(status));
   if (!board.recomputed.empty()) h5::set_attribute(file, "recomputed", board.recomputed);
-  h5::set_attribute(file, "program_version", std::string(build_info::kVersion));
-  h5::set_attribute(file, "git_hash", std::string(build_info::kGitHash));
-  h5::set_attribute(file, "git_dirty", std::int64_t{build_info::kGitDirty});
-  h5::set_attribute(file, "compiler", std::string(build_info::kCompiler));
-  h5::set_attribute(file, "hdf5_version",
-                    fmt::format("{}.{}.{}", H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE));
+  store::write_build(file);
   const std::size_t rows = board.rows.size();
   h5::write<double>(file, "rows",
                     collect<double>(

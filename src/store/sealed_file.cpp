@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/build_info.hpp"
 #include "core/error.hpp"
 #include "core/fault.hpp"
 #include "core/files.hpp"
@@ -143,6 +144,15 @@ bool write_sealed(const fs::path& path, const std::string& kind, Publish how, st
   }
   ::unlink(temporary.c_str());
   return false;
+}
+
+void write_build(hid_t file) {
+  h5::set_attribute(file, "program_version", std::string(build_info::kVersion));
+  h5::set_attribute(file, "git_hash", std::string(build_info::kGitHash));
+  h5::set_attribute(file, "git_dirty", std::int64_t{build_info::kGitDirty});
+  h5::set_attribute(file, "compiler", std::string(build_info::kCompiler));
+  h5::set_attribute(file, "hdf5_version",
+                    fmt::format("{}.{}.{}", H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE));
 }
 
 void verify_seal(const fs::path& path) {

@@ -32,6 +32,9 @@ void verify_seal(const std::filesystem::path& path);
 // complete.
 h5::Handle open_sealed(const std::filesystem::path& path);
 
+// Which build wrote the file: program_version, git_hash, git_dirty, compiler, hdf5_version.
+void write_build(hid_t file);
+
 // Runs `read`; an HDF5 failure in it becomes DataError 65 with the path.
 void reading(const std::filesystem::path& path, const std::function<void()>& read);
 

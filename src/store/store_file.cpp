@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <set>
 
-#include "core/build_info.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/hash.hpp"
@@ -44,12 +43,7 @@ const std::set<std::string> kReserved = {"schema_version",
                                          "slurm_restart_count"};
 
 void write_provenance(hid_t file) {
-  h5::set_attribute(file, "program_version", std::string(build_info::kVersion));
-  h5::set_attribute(file, "git_hash", std::string(build_info::kGitHash));
-  h5::set_attribute(file, "git_dirty", std::int64_t{build_info::kGitDirty});
-  h5::set_attribute(file, "compiler", std::string(build_info::kCompiler));
-  h5::set_attribute(file, "hdf5_version",
-                    fmt::format("{}.{}.{}", H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE));
+  write_build(file);
   h5::set_attribute(file, "created_utc", utc_now());
   h5::set_attribute(file, "host", host_name());
   const auto environment = [](const char* name) {
