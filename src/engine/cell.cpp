@@ -11,6 +11,7 @@
 #include "core/text.hpp"
 #include "engine/evaluate.hpp"
 #include "engine/node.hpp"
+#include "engine/relearn.hpp"
 #include "methods/runner_registry.hpp"
 #include "metrics/sums.hpp"
 #include "store/store_file.hpp"
@@ -87,9 +88,11 @@ std::vector<std::int64_t> sample_ids(const std::vector<std::int64_t>& ids, std::
   return out;
 }
 
-// Collective. Evaluates the student on every split and fills splits, row and (where asked) outputs.
+// Collective. Evaluates the student on every split and fills splits, row and (where asked) outputs. May train
+// the student, in the end (`setup`: the run's own).
 void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
-                   const OriginalModel& original, const RunReport& report, store::Record& record) {
+                   const OriginalModel& original, const RunReport& report, Context::Setup setup,
+                   store::Record& record) {
   const auto& settings = cell.settings.at("evaluate");
   metrics::Inputs inputs;
   inputs.method = cell.method;
@@ -103,16 +106,24 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
       node.evaluated;  // untrained networks are not the run's cost: they are shared by cells
 
   std::vector<const metrics::Metric*> wanted;
-  bool untrained = false;
+  bool untrained = false, relearned = false;
   for (const auto& name : sweep.metrics) {
     wanted.push_back(metrics::find_metric(name));
     EXPUNGE_CHECK(wanted.back(), "unknown metric {}", name);
     untrained |= wanted.back()->needs_random_networks;
+    relearned |= wanted.back()->needs_relearning;
   }
   const auto test_sample = sample_ids(node.splits.test, static_cast<std::int64_t>(node.splits.forget.size()),
                                       Rng(inputs.seed, "zrf_test"));
   if (untrained) add_untrained(node, inputs, test_sample, settings);
   node.evaluated = evaluated;
+  const auto before_train = from_store(original.record.outputs.at("train"));
+  const auto before_forget = select_rows(before_train, node.splits.forget);
+  if (relearned)
+    inputs.relearn_passes = relearn_passes(
+        node, std::move(setup), recipe_of(original.record),
+        metrics::split_sums(before_forget).accuracy() - settings.at("relearn_margin").get<double>(),
+        settings.at("relearn_passes").get<std::int64_t>());
 
   node.comm.together([&] {
     if (node.comm.rank() != 0) return;
@@ -123,8 +134,7 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
     if (val.size() > 0) inputs.outputs["val"] = val;
     for (const char* split : {"forget", "retain", "test", "val"})
       if (inputs.has(split)) record.splits[split] = to_sums(inputs.get(split));
-    const auto before_train = from_store(original.record.outputs.at("train"));
-    inputs.outputs["original.forget"] = select_rows(before_train, node.splits.forget);
+    inputs.outputs["original.forget"] = before_forget;
     inputs.outputs["original.retain"] = select_rows(before_train, node.splits.retain);
     inputs.outputs["original.test"] = from_store(original.record.outputs.at("test"));
     if (val.size() > 0) inputs.outputs["original.val"] = from_store(original.record.outputs.at("val"));
@@ -258,7 +268,7 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   };
   auto setup = node.setup(train, seed, cell.total_steps);
   setup.budget_flops = cell.budget_flops;
-  Context ctx(std::move(setup));
+  Context ctx(setup);
   std::tie(record.status, record.status_text) = outcome_of([&] {
     auto options =
         config::Reader::resolved("method." + cell.method, cell.settings.at("method_options"), problems);
@@ -267,7 +277,8 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   const RunReport report = ctx.report();
   node.progress.reset();
   record.parameter_hash = node.agreed_hash();
-  if (record.status != "diverged") evaluate_cell(node, cell, sweep, *original, report, record);
+  if (record.status != "diverged")
+    evaluate_cell(node, cell, sweep, *original, report, std::move(setup), record);
   node.describe(record, report, train, seed);
   record.text_attributes["sweep_sha256"] = sweep.sha256;
   record.text_attributes["auc_score"] = "gold_prob";

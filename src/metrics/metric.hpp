@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -34,6 +35,8 @@ struct Inputs {
   double original_test_accuracy = 0;
   // Costs of the run.
   double unlearn_flops = 0, eval_flops = 0, retrain_flops = 0;
+  // See the metric relearn; NaN where nothing was trained for it.
+  double relearn_passes = std::numeric_limits<double>::quiet_NaN();
 };
 
 // A column of /row. Fractions in [0, 1]; NaN = not defined.
@@ -52,7 +55,9 @@ struct Column {
 struct Metric {
   std::string name, summary, source;  // "auc"
   std::vector<Column> columns;
-  bool needs_random_networks = false;
+  // What the engine must do for it beside evaluating the splits; such metrics cannot be recomputed from
+  // stores.
+  bool needs_random_networks = false, needs_relearning = false;
   std::function<std::vector<Value>(const Inputs&)> compute;
 };
 

@@ -86,6 +86,9 @@ json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
   in.integer("grain", 64, config::ge(1), "samples of an evaluation grain");
   in.integer("random_networks", 5, config::ge(1), "untrained networks behind zrf and the overall score");
   in.integer("seed", 0, config::ge(0), "key of the evaluation's draws");
+  in.integer("relearn_passes", 10, config::ge(1), "relearn: passes over D_f after which it gives up");
+  in.number("relearn_margin", 0.05, config::between(0, 1),
+            "relearn: how far below the original's accuracy counts as back");
   in.finish({"metrics"});
   json out = in.resolved_values();
   // Metrics without a column in /row (time) do not distinguish cells.
@@ -94,6 +97,8 @@ json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
   std::sort(names.begin(), names.end());
   for (const auto& name : names)
     if (!metrics::find_metric(name)->columns.empty()) out["metrics"].push_back(name);
+  if (!contains(names, "relearn"))
+    for (const char* key : {"relearn_passes", "relearn_margin"}) out.erase(key);
   return out;
 }
 

@@ -131,6 +131,29 @@ TEST_F(Sweep, VerifySaysEqualAndNoticesAnotherSeed) {
   EXPECT_NE(unequal.out.find("NOT EQUAL"), std::string::npos) << unequal.out;
 }
 
+// Nothing to relearn where nothing was unlearned (a rate of next to 0 leaves the original as it is);
+// something where the model was broken.
+TEST_F(Sweep, RelearningCountsPassesOverTheForgetSet) {
+  const auto job =
+      write_job(R"("finetune", "neggrad")",
+                "metrics = [\"accuracy\", \"relearn\"]\nrelearn_passes = 3\nrelearn_margin = 0.0\n"
+                "[method.finetune]\nlr = 1e-30\nbn = \"frozen\"\n[method.neggrad]\nlr = 1.0\n");
+  ASSERT_EQ(run(job, "r1").exit_code, 0);
+  ASSERT_EQ(run(job, "r2", 2).exit_code, 0);
+  EXPECT_EQ(science("r2"), science("r1"));
+  std::map<std::string, double> passes;
+  for (const auto& f : fs::recursive_directory_iterator(folder.path() / "r1/tiny/cells"))
+    if (f.path().extension() == ".h5") {
+      const auto record = store::read_record(f.path());
+      const auto at = std::find(record.row_names.begin(), record.row_names.end(), "relearn_passes");
+      ASSERT_NE(at, record.row_names.end());
+      passes[record.method] = record.row.at(static_cast<std::size_t>(at - record.row_names.begin()));
+    }
+  EXPECT_EQ(passes.at("finetune"), 0.0);
+  EXPECT_GE(passes.at("neggrad"), 1.0);
+  EXPECT_LE(passes.at("neggrad"), 4.0);
+}
+
 TEST_F(Sweep, DivergenceAndBudgetAreResults) {
   ASSERT_EQ(
       run(write_job(R"("neggrad_plus")", "[method.neggrad_plus]\nlr = 1e18\nclip = 0\n", "wild"), "out", 2)

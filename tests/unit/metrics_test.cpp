@@ -77,6 +77,7 @@ Inputs evaluation(std::int64_t classes = 4) {
   in.unlearn_flops = 3e9;
   in.eval_flops = 1e9;
   in.retrain_flops = 12e9;
+  in.relearn_passes = 3;
   return in;
 }
 
@@ -97,7 +98,7 @@ bool same_bits(double a, double b) { return a == b || (std::isnan(a) && std::isn
 TEST(Metrics, AreRegisteredUnderTheirNames) {
   EXPECT_EQ(metrics::metric_names(),
             (std::vector<std::string>{"accuracy", "auc", "calibration", "flops", "groups", "mia", "mia_svm",
-                                      "overall", "retrain_likeness", "time", "zrf"}));
+                                      "overall", "relearn", "retrain_likeness", "time", "zrf"}));
   EXPECT_EQ(metrics::find_metric("acuracy"), nullptr);
   EXPECT_TRUE(metrics::find_metric("zrf")->needs_random_networks);
   EXPECT_FALSE(metrics::find_metric("auc")->needs_random_networks);
@@ -151,7 +152,8 @@ TEST(Metrics, ColumnsKeepTheirNames) {
                                             "mia_svm_false_positive",
                                             "mia_svm_success_retain",
                                             "mia_svm_ratio",
-                                            "mia_svm_ratio_retain"}));
+                                            "mia_svm_ratio_retain",
+                                            "relearn_passes"}));
 }
 
 TEST(Metrics, GiveTheDeclaredColumnsInOrder) {

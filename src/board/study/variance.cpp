@@ -21,7 +21,8 @@ namespace {
 const metrics::Metric* metric_of(const std::string& column) {
   for (const auto* metric : metrics::metrics())
     for (const auto& c : metric->columns)
-      if (c.name == column) return metric->needs_random_networks ? nullptr : metric;
+      if (c.name == column)
+        return metric->needs_random_networks || metric->needs_relearning ? nullptr : metric;
   return nullptr;
 }
 
