@@ -56,6 +56,7 @@ std::string shown_cells(const Entry& entry) {
                                     {entry.failed, "failed"},
                                     {entry.missing, "missing"}})
     if (count > 0) rest.push_back(fmt::format("{} {}", count, name));
+  if (entry.slower_than_retrain) rest.push_back("slower than retrain");
   return fmt::format("{}/{}{}", entry.ok, entry.cells.size(),
                      rest.empty() ? "" : " (" + join(rest, ", ") + ")");
 }

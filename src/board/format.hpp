@@ -12,7 +12,7 @@ std::string shown_mean(const LeaderboardColumn& column,
                        const stat::Interval& value);  // "87.5", "+1.2", "1.23 T", "-"
 std::string shown_interval(const LeaderboardColumn& column,
                            const stat::Interval& value);  // "±0.4", or "" where undefined
-std::string shown_cells(const Entry& entry);              // "2/2", "1/3 (1 diverged, 1 failed)"
+std::string shown_cells(const Entry& entry);              // "2/2", "1/3 (1 failed, slower than retrain)"
 std::string shown_group(const Group& group);              // "fashion_mnist · resnet8 · ratio 0.1"
 std::string shown_counts(const Board& board);             // "31 of 32 cells; failed 1"
 

@@ -17,7 +17,7 @@ using Leaves = std::vector<std::pair<std::string, std::string>>;  // path, value
 
 // Up to so many cells the page holds whole hashes and every cell's values.
 constexpr std::size_t kCellsInFull = 3000;
-constexpr std::size_t kShortHash = 16;
+constexpr std::size_t kShortHash = 12;
 
 // What stands in the cell's own fields, or follows from them.
 bool is_own_field(const std::string& path) {
@@ -139,7 +139,7 @@ std::string html_data(const Leaderboard& leaderboard) {
                      row->cell.seed,
                      texts.number(row->status),
                      row->reason,
-                     row->cell.original_id,
+                     texts.number(row->cell.original_id),
                      hash(row->parameter_hash),
                      hash(row->science_sha256),
                      hash(row->config_sha256),

@@ -143,6 +143,15 @@ void mark_best(const std::vector<LeaderboardColumn>& columns, Group& group) {
   }
 }
 
+// Unlearning that takes longer than retraining has no point.
+void mark_slow(std::size_t seconds, Group& group) {
+  const Entry& retrain = group.entries.front();
+  if (retrain.method != "retrain" || retrain.values[seconds].count == 0) return;
+  for (auto& e : group.entries)
+    e.slower_than_retrain =
+        e.values[seconds].count > 0 && e.values[seconds].mean > retrain.values[seconds].mean;
+}
+
 }  // namespace
 
 std::optional<std::size_t> column_at(const Leaderboard& leaderboard, const std::string& name) {
@@ -181,6 +190,7 @@ Leaderboard make_leaderboard(const Board& board) {
       fill_values(sources, group, entry, out.columns.size(), tables);
     }
     mark_best(out.columns, group);
+    mark_slow(*column_at(out, "unlearn_seconds"), group);
     out.groups.push_back(std::move(group));
   }
   return out;

@@ -34,9 +34,10 @@ struct Entry {
   std::string method;
   std::vector<const Row*> cells;  // by key; they live in the board
   std::size_t ok = 0, diverged = 0, budget = 0, failed = 0,
-              missing = 0;       // missing: no usable store (corrupt, foreign) either
-  std::vector<Estimate> values;  // one per column
-  std::vector<bool> best;        // one per column; never for retrain
+              missing = 0;           // missing: no usable store (corrupt, foreign) either
+  std::vector<Estimate> values;      // one per column
+  std::vector<bool> best;            // one per column; never for retrain
+  bool slower_than_retrain = false;  // unlearning took longer on average than retraining did (methods.md 5.6)
 };
 
 struct Group {

@@ -58,7 +58,7 @@ function open_drawer(index) {
     box.open = entry.cells.length === 1;
     element("summary", "seed " + seed + ": " + data.texts[status] + (reason ? ": " + reason : ""), box);
     const list = element("dl", undefined, box);
-    pairs(list, [["cell", id], ["original", original], ["parameters", parameters], ["results", science], ["settings", config], ["commit", data.texts[commit]], ["host", data.texts[host]]]);
+    pairs(list, [["cell", id], ["original", data.texts[original]], ["parameters", parameters], ["results", science], ["settings", config], ["commit", data.texts[commit]], ["host", data.texts[host]]]);
     if (values) { element("h3", "Values", box); pairs(element("dl", undefined, box), values.map((v, i) => [data.columns[i], v])); }
     element("h3", "Settings that differ from most cells of the sweep", box);
     const own = element("dl", undefined, box);

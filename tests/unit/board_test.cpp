@@ -5,6 +5,7 @@
 #include <fstream>
 #include <set>
 
+#include "board/format.hpp"
 #include "board/merge.hpp"
 #include "board/render.hpp"
 #include "core/error.hpp"
@@ -318,6 +319,22 @@ Board followed_by_hand(const SweepFolder& sweep) {
   d.row = {0.1, 0.0, 0.1, 3e9, std::nan("")};
   for (const auto& r : {a, b, c, d}) sweep.add(r);
   return merge(sweep.path()).board;
+}
+
+TEST(Leaderboard, UnlearningThatTakesLongerThanRetrainingIsMarked) {
+  SweepFolder sweep({"retrain", "scrub", "salun"}, {1});
+  sweep.add(SweepFolder::record("retrain", 1));  // 2 s
+  auto slow = SweepFolder::record("scrub", 1), quick = SweepFolder::record("salun", 1);
+  slow.timing["unlearn"] = 2.5;
+  quick.timing["unlearn"] = 1.5;
+  sweep.add(slow);
+  sweep.add(quick);
+  const Board board = merge(sweep.path()).board;
+  const Leaderboard l = make_leaderboard(board);
+  std::map<std::string, std::string> cells;
+  for (const auto& e : l.groups.at(0).entries) cells[e.method] = shown_cells(e);
+  EXPECT_EQ(cells, (std::map<std::string, std::string>{
+                       {"retrain", "1/1"}, {"scrub", "1/1 (slower than retrain)"}, {"salun", "1/1"}}));
 }
 
 TEST(Leaderboard, MeansIntervalsAndGapsByHand) {

@@ -25,6 +25,7 @@ struct Cells {
   std::size_t planned = 0;
 };
 
+constexpr const char* kSweep = "sweep";  // as the setting that differs: cells differ by the sweep they are of
 const std::vector<std::string> kColumns = {"test_accuracy", "forget_accuracy", "retain_accuracy", "overall"};
 
 // `unset`: what a cell has that does not say.
@@ -36,7 +37,7 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
     for (const auto& row : source.board.rows) {
       if (row.cell.method == "retrain") continue;
       if (row.config_json.empty()) continue;  // its variant is not known; the board counts it
-      std::string variant = setting_at(row, by);
+      std::string variant = by == kSweep ? source.board.sweep : setting_at(row, by);
       if (variant.empty()) variant = unset;
       variants.insert(variant);
       auto& cells = all[{place_text(row), row.cell.method, row.cell.ratio}][variant];
@@ -87,7 +88,9 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
 
 StudyReport run_variants(const std::vector<StudySource>& sources, const StudyOptions& options) {
   if (options.by.empty())
-    throw UsageError("study variants: --by names the setting that differs, e.g. --by method_options.alpha");
+    throw UsageError(
+        "study variants: --by names the setting that differs, e.g. --by method_options.alpha (or --by "
+        "sweep)");
   return compare(sources, options.by, "variants of " + options.by);
 }
 
