@@ -10,7 +10,7 @@ shift || true
 # A file that includes LibTorch takes up to 1.5 GB to compile.
 memory_kib=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo)
 jobs=$((memory_kib / 1500000))
-cores=$(OMP_NUM_THREADS= nproc)  # nproc obeys OMP_NUM_THREADS
+cores=$(OMP_NUM_THREADS='' nproc)  # nproc obeys OMP_NUM_THREADS
 ((jobs > cores)) && jobs=$cores
 ((jobs < 1)) && jobs=1
 

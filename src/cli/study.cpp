@@ -50,8 +50,8 @@ int run(Args& args) {
   const auto kappas = args.option("--kappa", "K,...", "0.05,0.2",
                                   "capacity: shares of the original's test accuracy that may be lost");
   options.column = args.option("--column", "NAME", "", "scaling, variance: the column to look at");
-  options.by =
-      args.option("--by", "PATH", "", "variants: the setting that differs, e.g. method_options.alpha");
+  options.by = args.option("--by", "PATH", "",
+                           "variants: the setting that differs, e.g. method_options.alpha; or sweep");
   options.evaluation_seeds =
       args.integer("--evaluation-seeds", "N", 5, 1, "variance: evaluation seeds drawn from kept outputs");
   options.gap = args.number("--gap", "G", 0.01, "variance: the difference that seeds should show");

@@ -220,6 +220,33 @@ TEST(CapacityStudy, StopsAtTheFirstRatioThatFails) {
   EXPECT_EQ(row_of(find_study("capacity")->run({{sweep.path(), b}}, {}), "scrub", 1).at(2), "0");
 }
 
+// Two sweeps of the same cells, the second 3 and 5 points worse: the difference is -4 on average.
+TEST(VariantsStudy, PairsSweepsByName) {
+  std::vector<StudySource> sources;
+  for (const char* name : {"study_full", "study_less"}) {
+    Board b;
+    b.sweep = name;
+    b.row_names = {"test_accuracy", "forget_accuracy", "retain_accuracy", "overall"};
+    for (int seed : {1, 2}) {
+      Row row;
+      row.cell = {fmt::format("{}{}", name, seed), "", "toy", "net", "scrub", "o", 0.1, seed};
+      row.status = "ok";
+      row.config_json = R"({"settings": {}})";
+      row.values = {name[6] == 'f' ? 0.90 : 0.88 - 0.01 * (2 * seed - 1), 0.5, 0.9, 0.7};
+      b.rows.push_back(row);
+    }
+    sources.push_back({".", b});
+  }
+  StudyOptions options;
+  options.by = "sweep";
+  const auto report = find_study("variants")->run(sources, options);
+  ASSERT_EQ(report.tables.at(0).rows.size(), 3u);
+  EXPECT_EQ(report.tables[0].rows[1].at(3), "study_full");
+  EXPECT_EQ(report.tables[0].rows[2].at(3), "study_less");
+  EXPECT_EQ(report.tables[0].rows[2].at(9), "-4.0");
+  EXPECT_EQ(report.tables[0].rows[2].at(13), "2");
+}
+
 TEST(ScalingStudy, FitsALine) {
   Board b;
   b.row_names = {"forget_accuracy", "unlearn_flops"};
