@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/text.hpp"
+#include "data/corruption.hpp"
 #include "data/packed_cache.hpp"
 
 namespace expunge::data {
@@ -53,6 +54,10 @@ Info info_for(const std::string& name, const nlohmann::json& options, const Read
   if (channels != 0 && channels != 1 && channels != 3)
     throw ConfigError(fmt::format("dataset.{}.channels: expected 1 or 3, found {}", name, channels));
   if (channels != 0) info.channels = channels;
+  info.corruption = option<std::string>(name, options, "corruption", "");
+  if (!info.corruption.empty() && (!is_corruption(info.corruption) || info.tokens > 0))
+    throw ConfigError(fmt::format("dataset.{}.corruption: \"{}\" is none that applies to {}", name,
+                                  info.corruption, reader.info.name));
   info.mean = option(name, options, "mean", info.mean);
   info.deviation = option(name, options, "deviation", info.deviation);
   return info;
@@ -150,6 +155,15 @@ nlohmann::json read_dataset_options(config::Reader& in) {
   if (channels != 0) out["channels"] = channels;
   if (!mean.empty()) out["mean"] = mean;
   if (!deviation.empty()) out["deviation"] = deviation;
+  const auto corruption =
+      in.text("corruption", "",
+              "of the test images: NAME:SEVERITY (" + join(corruption_names(), ", ") + "; 1 to 5), or mixed");
+  if (!corruption.empty() && !is_corruption(corruption))
+    in.problem(
+        "corruption",
+        fmt::format("expected NAME:SEVERITY with a name of {} and a severity of 1 to 5, or mixed; got {}",
+                    join(corruption_names(), ", "), corruption));
+  if (!corruption.empty()) out["corruption"] = corruption;
   return out;
 }
 

@@ -28,6 +28,7 @@ struct Info {
   std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
   // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone.
   std::int64_t tokens = 0, vocabulary = 0;
+  std::string corruption;     // of the test images (data/corruption.hpp), or ""
   std::string deletion_list;  // name of the published list in data/deletion_lists, or ""
 };
 
@@ -90,8 +91,8 @@ std::filesystem::path fetch_folder();  // cache_folder()/data
 std::filesystem::path project_folder();  // data/ of the project: beside the binary's build folder, else of
                                          // the source tree it was built from
 
-// Reads a job's [dataset.NAME]: path, reader, channels, mean, deviation. Returns what was written, as
-// `options` below; `path` is where, not what: leave it out of a cell's id.
+// Reads a job's [dataset.NAME]: path, reader, channels, mean, deviation, corruption. Returns what was
+// written, as `options` below; `path` is where, not what: leave it out of a cell's id.
 nlohmann::json read_dataset_options(config::Reader& in);
 
 // The data set's Info with the sizes of the files that are there (a subset may lack batches), from headers

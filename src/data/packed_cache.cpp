@@ -18,6 +18,7 @@
 #include "core/hash.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
+#include "data/corruption.hpp"
 
 namespace expunge::data {
 namespace {
@@ -91,6 +92,9 @@ std::shared_ptr<Decoded> decode(const Source& source) {
   out->train = source.reader->read(source.root, Side::kTrain, out->info);
   out->test = source.reader->read(source.root, Side::kTest, out->info);
   Info& info = out->info;
+  if (!info.corruption.empty())
+    corrupt(info.corruption, static_cast<std::int64_t>(out->test.labels.size()), info.channels, info.height,
+            info.width, out->test.pixels.data());
   info.train_size = static_cast<std::int64_t>(out->train.labels.size());
   info.test_size = static_cast<std::int64_t>(out->test.labels.size());
   for (const Raw* side : {&out->train, &out->test}) {
@@ -279,6 +283,7 @@ std::shared_ptr<const Dataset> open_or_pack(const Source& source, const fs::path
 fs::path packed_file(const Source& source) {
   std::string key = fmt::format("{} channels={} {}\n", source.reader->info.name, source.info.channels,
                                 fs::weakly_canonical(source.root).string());
+  if (!source.info.corruption.empty()) key += "corruption=" + source.info.corruption + "\n";
   for (const auto& file : source.reader->sources(source.root)) {
     std::error_code error;  // a file that vanished is reported by the reader
     const auto bytes = fs::file_size(file, error);
