@@ -75,10 +75,12 @@ const metrics::Metric& recomputable(const std::string& name) {
   const auto* metric = metrics::find_metric(name);
   if (!metric)
     throw UsageError(fmt::format("unknown metric {}{}", name, did_you_mean(name, metrics::metric_names())));
-  if (metric->needs_random_networks || metric->needs_relearning)
+  if (metric->needs_random_networks || metric->needs_relearning || metric->needs_transfer)
     throw UsageError(fmt::format(
         "{} needs {}, which stores do not keep: run the cells with it in [evaluate] metrics", name,
-        metric->needs_relearning ? "the unlearned model" : "outputs of untrained networks"));
+        metric->needs_relearning ? "the unlearned model"
+        : metric->needs_transfer ? "outputs on other data sets"
+                                 : "outputs of untrained networks"));
   return *metric;
 }
 

@@ -12,6 +12,7 @@
 #include "engine/evaluate.hpp"
 #include "engine/node.hpp"
 #include "engine/relearn.hpp"
+#include "engine/transfer.hpp"
 #include "methods/runner_registry.hpp"
 #include "metrics/sums.hpp"
 #include "store/store_file.hpp"
@@ -66,7 +67,7 @@ void add_untrained(Node& node, metrics::Inputs& inputs, const std::vector<std::i
       const std::string key = fmt::format("{} {} {} {} {}", node.dataset.checksum(), node.model_config.dump(),
                                           seed, k, xxh128_hex(ids.data(), ids.size() * sizeof(ids[0]))) +
                               split;
-      inputs.outputs[fmt::format("random.{}.{}", k, split)] = node.bench.untrained(key, [&] {
+      inputs.outputs[fmt::format("random.{}.{}", k, split)] = node.bench.shared_outputs(key, [&] {
         auto network = models::build(node.model_config);
         network->initialize(Rng(seed, "untrained").sub(static_cast<std::uint64_t>(k)));
         network->to(node.bench.device);
@@ -117,6 +118,9 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
                                       Rng(inputs.seed, "zrf_test"));
   if (untrained) add_untrained(node, inputs, test_sample, settings);
   node.evaluated = evaluated;
+  if (settings.contains("transfer"))
+    add_transfer(node, settings.at("transfer"), original, cell.settings.at("original_id").get<std::string>(),
+                 inputs);
   const auto before_train = from_store(original.record.outputs.at("train"));
   const auto before_forget = select_rows(before_train, node.splits.forget);
   if (relearned)

@@ -40,10 +40,10 @@ const OriginalModel& Workbench::original(const std::string& id) {
   return found->second;
 }
 
-const metrics::Outputs& Workbench::untrained(const std::string& key,
-                                             const std::function<metrics::Outputs()>& compute) {
-  auto found = untrained_.find(key);
-  if (found == untrained_.end()) found = untrained_.emplace(key, compute()).first;
+const metrics::Outputs& Workbench::shared_outputs(const std::string& key,
+                                                  const std::function<metrics::Outputs()>& compute) {
+  auto found = shared_outputs_.find(key);
+  if (found == shared_outputs_.end()) found = shared_outputs_.emplace(key, compute()).first;
   return found->second;
 }
 

@@ -49,14 +49,15 @@ class Workbench {
   void use_device(const std::string& wish);
   const data::Dataset& dataset(const std::string& name, const nlohmann::json& dataset_options);
   const OriginalModel& original(const std::string& id);
-  // Outputs of untrained networks, shared by the cells that ask for the same samples. `compute` is
+  // Outputs that many cells ask for (of untrained networks, of an original on another data set). `compute` is
   // collective.
-  const metrics::Outputs& untrained(const std::string& key, const std::function<metrics::Outputs()>& compute);
+  const metrics::Outputs& shared_outputs(const std::string& key,
+                                         const std::function<metrics::Outputs()>& compute);
 
  private:
   std::map<std::string, std::shared_ptr<const data::Dataset>> datasets_;
   std::map<std::string, OriginalModel> originals_;
-  std::map<std::string, metrics::Outputs> untrained_;
+  std::map<std::string, metrics::Outputs> shared_outputs_;
 };
 
 }  // namespace expunge

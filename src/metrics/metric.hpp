@@ -27,7 +27,8 @@ struct Inputs {
   bool has(const std::string& name) const { return outputs.count(name) != 0; }
   // Names: "test", "forget", "retain", "val" (unlearned model); "original.test" ... (the original);
   // "random.0.forget" ... "random.4.forget", "random.0.test_sample" ... (untrained networks, same
-  // architecture); "test_sample" (the unlearned model on the keyed test sample that the random networks saw).
+  // architecture); "transfer.NAME", "original.transfer.NAME" (test samples of other data sets); "test_sample"
+  // (the unlearned model on the keyed test sample that the random networks saw).
   std::map<std::string, Outputs> outputs;
   std::string method;  // the NegGrad gate differs
   std::int64_t classes = 0;
@@ -57,7 +58,7 @@ struct Metric {
   std::vector<Column> columns;
   // What the engine must do for it beside evaluating the splits; such metrics cannot be recomputed from
   // stores.
-  bool needs_random_networks = false, needs_relearning = false;
+  bool needs_random_networks = false, needs_relearning = false, needs_transfer = false;
   std::function<std::vector<Value>(const Inputs&)> compute;
 };
 

@@ -89,6 +89,7 @@ json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
   in.integer("relearn_passes", 10, config::ge(1), "relearn: passes over D_f after which it gives up");
   in.number("relearn_margin", 0.05, config::between(0, 1),
             "relearn: how far below the original's accuracy counts as back");
+  in.texts("transfer", {}, "transfer: data sets on whose test samples the models are tried");
   in.finish({"metrics"});
   json out = in.resolved_values();
   // Metrics without a column in /row (time) do not distinguish cells.
@@ -99,7 +100,39 @@ json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
     if (!metrics::find_metric(name)->columns.empty()) out["metrics"].push_back(name);
   if (!contains(names, "relearn"))
     for (const char* key : {"relearn_passes", "relearn_margin"}) out.erase(key);
+  if (out.at("transfer").empty()) out.erase("transfer");
   return out;
+}
+
+// Names become data sets with their options, of the same classes and shape.
+void Sections::resolve_transfer(Base& base) {
+  config::Reader in("evaluate", layers("evaluate", base.dataset, base.model), problems_);
+  const bool asked = contains(metrics(), "transfer"), named = base.evaluate.contains("transfer");
+  if (asked && !named)
+    in.problem("transfer", "the metric transfer needs data sets: transfer = [\"NAME\", ...]");
+  if (named && !asked)
+    in.problem("transfer", "only the metric transfer looks at these: add it to evaluate.metrics");
+  if (!named) return;
+  json sets = json::array();
+  for (const auto& name : base.evaluate.at("transfer").get<std::vector<std::string>>()) {
+    const auto options = read_dataset(name);
+    std::string where;
+    try {
+      const auto info = data::describe(name, options);
+      if (info.train_size == 0 && !data::available(name, options, where)) missing_ = where;
+      if (std::tie(info.classes, info.channels, info.height, info.width, info.tokens) !=
+          std::tie(base.info.classes, base.info.channels, base.info.height, base.info.width,
+                   base.info.tokens))
+        in.problem("transfer",
+                   fmt::format("{} has {} classes of {}x{}x{}, {} has {} of {}x{}x{}", name, info.classes,
+                               info.channels, info.height, info.width, base.dataset, base.info.classes,
+                               base.info.channels, base.info.height, base.info.width));
+    } catch (const ConfigError& error) {
+      in.problem("transfer", error.what());
+    }
+    sets.push_back({{"dataset", name}, {"options", options}});
+  }
+  base.evaluate["transfer"] = std::move(sets);
 }
 
 json Sections::read_budget(const std::vector<const config::Node*>& layers) {
@@ -225,6 +258,7 @@ Base Sections::base(const std::string& dataset, const std::string& model, const 
         {"test_limit", out.data_options.test_limit, out.info.test_size}})
     if (limit > have)
       data.problem(key, fmt::format("{} has only {} such samples, got {}", dataset, have, limit));
+  resolve_transfer(out);
   price_model(out, model_at);
   resolve_grain(out.original, out.has_batch_norm);
   out.usable = out.usable && problems_.reports() == before;

@@ -74,6 +74,7 @@ class Sections {
   void check_subsections(const config::Section& prefix);
   nlohmann::json read_dataset(const std::string& dataset);
   nlohmann::json read_evaluate(const std::vector<const config::Node*>& layers);
+  void resolve_transfer(Base& base);
   nlohmann::json read_budget(const std::vector<const config::Node*>& layers);
   void read_original(Base& base);
   void read_info(Base& base, const config::Position& dataset_at);

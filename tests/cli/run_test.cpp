@@ -154,6 +154,39 @@ TEST_F(Sweep, RelearningCountsPassesOverTheForgetSet) {
   EXPECT_LE(passes.at("neggrad"), 4.0);
 }
 
+// A model that unlearning leaves as it is changes nothing elsewhere either.
+TEST_F(Sweep, TransferTriesTheModelsOnOtherData) {
+  const std::string shifted =
+      "metrics = [\"accuracy\", \"transfer\"]\ntransfer = [\"grey\"]\n[dataset.grey]\n"
+      "reader = \"fashion_mnist\"\ncorruption = \"contrast:5\"\n";
+  const auto job =
+      write_job(R"("finetune", "neggrad")",
+                shifted + "[method.finetune]\nlr = 1e-30\nbn = \"frozen\"\n[method.neggrad]\nlr = 1.0\n");
+  const auto first = run(job, "r1");
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  ASSERT_EQ(run(job, "r2", 2).exit_code, 0);
+  EXPECT_EQ(science("r2"), science("r1"));
+  for (const auto& f : fs::recursive_directory_iterator(folder.path() / "r1/tiny/cells"))
+    if (f.path().extension() == ".h5") {
+      const auto record = store::read_record(f.path());
+      const auto value = [&](const std::string& column) {
+        const auto at = std::find(record.row_names.begin(), record.row_names.end(), column);
+        return record.row.at(static_cast<std::size_t>(at - record.row_names.begin()));
+      };
+      EXPECT_GE(value("transfer_accuracy"), 0.0);
+      if (record.method != "finetune") continue;
+      EXPECT_EQ(value("transfer_change"), 0.0);
+      EXPECT_EQ(value("transfer_robustness"), 0.0);
+      EXPECT_NE(value("transfer_accuracy"), value("test_accuracy"));  // the images are not the same
+    }
+  const auto wrong = run_command(
+      {"check", write_job(R"("finetune")",
+                          "metrics = [\"transfer\"]\n[dataset.grey]\ncorruption = \"fog:1\"\n", "wrong")},
+      environment());
+  EXPECT_EQ(wrong.exit_code, 64);
+  EXPECT_NE(wrong.err.find("the metric transfer needs data sets"), std::string::npos) << wrong.err;
+}
+
 TEST_F(Sweep, DivergenceAndBudgetAreResults) {
   ASSERT_EQ(
       run(write_job(R"("neggrad_plus")", "[method.neggrad_plus]\nlr = 1e18\nclip = 0\n", "wild"), "out", 2)

@@ -68,6 +68,8 @@ Inputs evaluation(std::int64_t classes = 4) {
   in.outputs["original.forget"] = noisy(60, classes, 3.2, 7);
   in.outputs["original.retain"] = noisy(700, classes, 3.2, 8);
   in.outputs["test_sample"] = noisy(40, classes, 2, 9);
+  in.outputs["transfer.shifted"] = noisy(300, classes, 1, 12);
+  in.outputs["original.transfer.shifted"] = noisy(300, classes, 1.1, 13);
   in.outputs["retrain.forget"] = noisy(60, classes, 1.2, 10);
   in.outputs["retrain.test"] = noisy(500, classes, 2, 11);
   for (std::uint64_t k = 0; k < 5; ++k) {
@@ -98,7 +100,7 @@ bool same_bits(double a, double b) { return a == b || (std::isnan(a) && std::isn
 TEST(Metrics, AreRegisteredUnderTheirNames) {
   EXPECT_EQ(metrics::metric_names(),
             (std::vector<std::string>{"accuracy", "auc", "calibration", "flops", "groups", "mia", "mia_svm",
-                                      "overall", "relearn", "retrain_likeness", "time", "zrf"}));
+                                      "overall", "relearn", "retrain_likeness", "time", "transfer", "zrf"}));
   EXPECT_EQ(metrics::find_metric("acuracy"), nullptr);
   EXPECT_TRUE(metrics::find_metric("zrf")->needs_random_networks);
   EXPECT_FALSE(metrics::find_metric("auc")->needs_random_networks);
@@ -153,7 +155,10 @@ TEST(Metrics, ColumnsKeepTheirNames) {
                                             "mia_svm_success_retain",
                                             "mia_svm_ratio",
                                             "mia_svm_ratio_retain",
-                                            "relearn_passes"}));
+                                            "relearn_passes",
+                                            "transfer_accuracy",
+                                            "transfer_change",
+                                            "transfer_robustness"}));
 }
 
 TEST(Metrics, GiveTheDeclaredColumnsInOrder) {
@@ -167,6 +172,25 @@ TEST(Metrics, GiveTheDeclaredColumnsInOrder) {
 
 TEST(Metrics, AreAllDefinedOnAWholeEvaluation) {
   for (const auto& [column, value] : compute_all(evaluation())) EXPECT_TRUE(std::isfinite(value)) << column;
+}
+
+// Four of four and two of four right there before, three and two after; here four of four before and after.
+TEST(Transfer, ComparesWithTheOriginalByHand) {
+  const auto right = [](int correct) {
+    Outputs o{.ids = {0, 1, 2, 3}, .labels = {0, 0, 0, 0}, .logits = {}, .classes = 2};
+    for (int i = 0; i < 4; ++i) o.logits.insert(o.logits.end(), {i < correct ? 1.f : -1.f, 0.f});
+    return o;
+  };
+  Inputs in;
+  in.outputs = {{"test", right(4)},       {"original.test", right(4)},
+                {"transfer.a", right(3)}, {"original.transfer.a", right(4)},
+                {"transfer.b", right(2)}, {"original.transfer.b", right(2)}};
+  auto values = compute("transfer", in);
+  EXPECT_DOUBLE_EQ(values.at("transfer_accuracy"), 0.625);
+  EXPECT_DOUBLE_EQ(values.at("transfer_change"), -0.125);
+  EXPECT_DOUBLE_EQ(values.at("transfer_robustness"), -0.125);
+  in.outputs["test"] = right(3);  // lost as much here as there on average and more
+  EXPECT_DOUBLE_EQ(compute("transfer", in).at("transfer_robustness"), 0.125);
 }
 
 TEST(Metrics, AbsentOutputsAreAnInternalError) {

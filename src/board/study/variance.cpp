@@ -22,7 +22,8 @@ const metrics::Metric* metric_of(const std::string& column) {
   for (const auto* metric : metrics::metrics())
     for (const auto& c : metric->columns)
       if (c.name == column)
-        return metric->needs_random_networks || metric->needs_relearning ? nullptr : metric;
+        return metric->needs_random_networks || metric->needs_relearning || metric->needs_transfer ? nullptr
+                                                                                                   : metric;
   return nullptr;
 }
 
