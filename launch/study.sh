@@ -4,7 +4,7 @@
 #
 #   launch/study.sh NAME [--out DIR]
 #
-#   NAME     ablation attacks budget capacity curriculum ensembles peft variance
+#   NAME     ablation attacks budget capacity curriculum ensembles peft transfer variance
 #   --out    folder that holds the sweeps' folders (default: results); the plots come to DIR/plots as SVG files
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -57,7 +57,7 @@ case $name in
   attacks)
     run ''
     "$expunge" reduce "${sweeps[0]}" --recompute mia_svm,retrain_likeness,calibration,groups
-    for question in mia time classes; do study "$question" "${sweeps[@]}"; done ;;
+    for question in mia relearn time classes; do study "$question" "${sweeps[@]}"; done ;;
   ensembles)
     run ''
     for question in ulira klom; do study "$question" "${sweeps[@]}"; done ;;

@@ -69,23 +69,15 @@ StudyReport run_time(const std::vector<StudySource>& sources, const StudyOptions
   return out;
 }
 
-StudyReport run_mia(const std::vector<StudySource>& sources, const StudyOptions&) {
-  const std::vector<std::pair<const char*, const char*>> columns = {
-      {"mia_success", "D_f %"},
-      {"mia_false_positive", "unseen %"},
-      {"mia_success_retain", "D_r %"},
-      {"mia_ratio", "ratio"},
-      {"mia_ratio_retain", "ratio D_r"},
-      {"mia_svm_success", "SVM D_f %"},
-      {"mia_svm_false_positive", "SVM unseen %"},
-      {"mia_svm_success_retain", "SVM D_r %"},
-      {"mia_svm_ratio", "SVM ratio"},
-      {"mia_svm_ratio_retain", "SVM ratio D_r"}};
+using Columns =
+    std::vector<std::pair<const char*, const char*>>;  // of a board; title, in percent where it says so
+
+// Means of columns by group and method; columns that no cell has are left out.
+StudyTable means(const std::vector<StudySource>& sources, const std::string& title, const Columns& columns) {
   const auto all = gather(sources, columns.size(), [&](const Board& board, const Row& row, std::size_t c) {
     return value_at(board, row, columns[c].first);
   });
-  StudyReport out;
-  StudyTable table{"membership inference, means over seeds ± half of the 95 % t interval",
+  StudyTable table{title + ", means over seeds ± half of the 95 % t interval",
                    {{"data and model", "ratio", "method"}}};
   std::vector<bool> defined(columns.size(), false);
   for (const auto& [key, values] : all)
@@ -101,12 +93,61 @@ StudyReport run_mia(const std::vector<StudySource>& sources, const StudyOptions&
     }
     table.rows.push_back(std::move(line));
   }
-  out.tables.push_back(std::move(table));
+  return table;
+}
+
+StudyReport run_mia(const std::vector<StudySource>& sources, const StudyOptions&) {
+  const Columns columns = {{"mia_success", "D_f %"},
+                           {"mia_false_positive", "unseen %"},
+                           {"mia_success_retain", "D_r %"},
+                           {"mia_ratio", "ratio"},
+                           {"mia_ratio_retain", "ratio D_r"},
+                           {"mia_svm_success", "SVM D_f %"},
+                           {"mia_svm_false_positive", "SVM unseen %"},
+                           {"mia_svm_success_retain", "SVM D_r %"},
+                           {"mia_svm_ratio", "SVM ratio"},
+                           {"mia_svm_ratio_retain", "SVM ratio D_r"}};
+  StudyReport out;
+  out.tables.push_back(means(sources, "membership inference", columns));
   out.notes = {
       "Shares called training data. D_f at the rate of unseen samples looks unseen; the ratio is prior over "
       "posterior, and a high ratio on D_r is damage, not unlearning.",
       "SVM columns: expunge reduce DIR --recompute mia_svm (needs kept outputs)."};
   return out;
+}
+
+// A table without the columns that it is about says how to get them.
+StudyReport about(const std::vector<StudySource>& sources, const std::string& title, const Columns& columns,
+                  const std::string& meaning, const std::string& metric) {
+  StudyReport out;
+  out.tables.push_back(means(sources, title, columns));
+  out.notes.push_back(meaning);
+  const auto& titles = out.tables[0].rows[0];
+  if (std::find(titles.begin(), titles.end(), columns.front().second) == titles.end())
+    out.notes.push_back(
+        fmt::format("No cell on these boards has it: run them with \"{}\" in [evaluate] metrics.", metric));
+  return out;
+}
+
+StudyReport run_relearn(const std::vector<StudySource>& sources, const StudyOptions&) {
+  return about(
+      sources, "time to recover",
+      {{"relearn_passes", "passes over D_f"}, {"forget_accuracy", "D_f %"}, {"test_accuracy", "D_test %"}},
+      "Passes over D_f, trained as the original was, until its accuracy is back within the margin of the "
+      "original's; compare with retrain's: fewer mean that D_f was hidden, not forgotten.",
+      "relearn");
+}
+
+StudyReport run_transfer(const std::vector<StudySource>& sources, const StudyOptions&) {
+  return about(
+      sources, "zero-shot transfer",
+      {{"transfer_accuracy", "transfer %"},
+       {"transfer_change", "d transfer %"},
+       {"transfer_robustness", "d robustness %"},
+       {"test_accuracy", "D_test %"}},
+      "d transfer: change from the original, in percentage points; d robustness: the same less the change on "
+      "D_test, so below 0 means that unlearning cost more there than here.",
+      "transfer");
 }
 
 StudyReport run_classes(const std::vector<StudySource>& sources, const StudyOptions&) {
@@ -167,6 +208,11 @@ const RegisterStudy time_study({"time", "unlearning time and cost against retrai
                                 "MU-Bench table 6; methods.md 5.6", run_time});
 const RegisterStudy mia_study({"mia", "membership inference with its controls, both attackers",
                                "MU-Bench table 5; methods.md 5.3", run_mia});
+const RegisterStudy relearn_study({"relearn", "passes over D_f that bring it back, against retraining's",
+                                   "Golatkar et al. 2020; Chundawat et al. 2023", run_relearn});
+const RegisterStudy transfer_study({"transfer",
+                                    "accuracy on data of another kind, and what unlearning changed there",
+                                    "MU-Bench; methods.md 5.8", run_transfer});
 const RegisterStudy class_study({"classes", "accuracy of every class and of the worst", "methods.md 5.1",
                                  run_classes});
 
