@@ -49,6 +49,10 @@ std::string shown_interval(const LeaderboardColumn& column, const stat::Interval
   return fmt::format("±{:.3f}", value.half_width);
 }
 
+bool with_interval(const LeaderboardColumn& column) {
+  return !column.gap && column.percent && column.name != "percent_of_retrain";
+}
+
 std::string shown_cells(const Entry& entry) {
   std::vector<std::string> rest;
   for (const auto& [count, name] : {std::pair{entry.diverged, "diverged"},

@@ -12,9 +12,12 @@ std::string shown_mean(const LeaderboardColumn& column,
                        const stat::Interval& value);  // "87.5", "+1.2", "1.23 T", "-"
 std::string shown_interval(const LeaderboardColumn& column,
                            const stat::Interval& value);  // "±0.4", or "" where undefined
-std::string shown_cells(const Entry& entry);              // "2/2", "1/3 (1 failed, slower than retrain)"
-std::string shown_group(const Group& group);              // "fashion_mnist · resnet8 · ratio 0.1"
-std::string shown_counts(const Board& board);             // "31 of 32 cells; failed 1"
+// Whether a table of limited width shows intervals: they are worth it for results, not for costs and
+// differences.
+bool with_interval(const LeaderboardColumn& column);
+std::string shown_cells(const Entry& entry);   // "2/2", "1/3 (1 failed, slower than retrain)"
+std::string shown_group(const Group& group);   // "fashion_mnist · resnet8 · ratio 0.1"
+std::string shown_counts(const Board& board);  // "31 of 32 cells; failed 1"
 
 // Columns of the short views that are defined anywhere on the board, in the order of the board.
 std::vector<std::size_t> short_columns(const Leaderboard& leaderboard);

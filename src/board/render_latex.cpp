@@ -40,9 +40,11 @@ std::string tex(const std::string& text) {
 
 std::string row(const std::vector<std::string>& cells) { return join(cells, " & ") + " \\\\\n"; }
 
+// As wide as the text, however many columns.
 std::string table(const std::string& caption, const std::string& columns, const std::string& body) {
-  return "\\begin{table}[t]\n\\centering\n\\small\n\\begin{tabular}{" + columns + "}\n\\toprule\n" + body +
-         "\\bottomrule\n\\end{tabular}\n\\caption{" + caption + "}\n\\end{table}\n\n";
+  return "\\begin{table}[t]\n\\centering\n\\resizebox{\\linewidth}{!}{%\n\\begin{tabular}{" + columns +
+         "}\n\\toprule\n" + body + "\\bottomrule\n\\end{tabular}}\n\\caption{" + caption +
+         "}\n\\end{table}\n\n";
 }
 
 std::string group_table(const Leaderboard& leaderboard, const Group& group) {
@@ -61,7 +63,7 @@ std::string group_table(const Leaderboard& leaderboard, const Group& group) {
     for (const std::size_t c : columns) {
       const auto& column = leaderboard.columns[c];
       const std::string mean = tex(shown_mean(column, entry.values[c])),
-                        half = tex(shown_interval(column, entry.values[c]));
+                        half = with_interval(column) ? tex(shown_interval(column, entry.values[c])) : "";
       cells.push_back((entry.best[c] ? "\\textbf{" + mean + "}" : mean) +
                       (half.empty() ? "" : " {\\scriptsize " + half + "}"));
     }
@@ -94,7 +96,7 @@ std::string ranking_tabular(const Leaderboard& leaderboard, const Ranking& ranki
 
 std::string render_latex(const Leaderboard& leaderboard, const Rankings& rankings) {
   std::string out = "% " + leaderboard.board->sweep + ": " + shown_counts(*leaderboard.board) +
-                    "\n% needs \\usepackage{booktabs}\n\n";
+                    "\n% needs \\usepackage{booktabs,graphicx}\n\n";
   for (const auto& group : leaderboard.groups) out += group_table(leaderboard, group);
   for (const auto& ranking : rankings) out += ranking_tabular(leaderboard, ranking);
   return out;

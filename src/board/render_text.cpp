@@ -40,11 +40,6 @@ std::string aligned(const Table& table) {
   return out;
 }
 
-// Intervals are worth their width for results, not for costs and differences.
-bool with_interval(const LeaderboardColumn& column) {
-  return !column.gap && column.percent && column.name != "percent_of_retrain";
-}
-
 Table short_table(const Leaderboard& leaderboard, const Group& group) {
   Table table(1 + group.entries.size());
   table[0].push_back("method");
