@@ -4,7 +4,7 @@
 #   launch/setup.sh [--tests] [--cuda] [--no-torch]
 #
 #   --tests     also what the tests need (GoogleTest, clang-format, Slurm and munge for a cluster on this machine, Chromium for
-#               the test of the HTML page)
+#               the test of the HTML page, h5py and pandas for that of a board in Python)
 #   --cuda      also the libraries that LibTorch needs on a GPU (several GB)
 #   --no-torch  no LibTorch: for the torch-free layers only
 #
@@ -65,7 +65,9 @@ readonly optional_for_tests="
 clang-format-14 command:clang-format-14
 slurm-wlm command:slurmctld
 munge command:munged
-chromium command:chromium"
+chromium command:chromium
+python3-h5py module:h5py
+python3-pandas module:pandas"
 
 has_header() {
   local prefixes folder
