@@ -16,6 +16,7 @@
 #include "cli/engine_entry.hpp"
 #include "cli/report.hpp"
 #include "cli/site_doctor.hpp"
+#include "cli/site_probe.hpp"
 #include "cluster/submit.hpp"
 #include "comm/gpu.hpp"
 #include "comm/runtime.hpp"

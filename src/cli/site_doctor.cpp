@@ -1,23 +1,13 @@
 #include "cli/site_doctor.hpp"
 
-#include <sched.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
 #include <cmath>
-#include <cstring>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "cli/site_probe.hpp"
 #include "cluster/command.hpp"
 #include "cluster/script.hpp"
-#include "comm/gpu.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/text.hpp"
@@ -29,136 +19,6 @@ using nlohmann::json;
 
 constexpr double kMostClockError = 5;  // seconds between nodes: claims go by the age of files
 constexpr double kLeastSpace = 1e9;    // bytes
-constexpr std::int64_t kProbeFloats = 1 << 18;
-
-double unix_time() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-json own_cpus() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  ::sched_getaffinity(0, sizeof mask, &mask);
-  json out = json::array();
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &mask)) out.push_back(cpu);
-  return out;
-}
-
-// The folder of results as a node sees it: locks, clock of the file system, space.
-json probe_folder(const fs::path& out) {
-  json result = json::object();
-  const fs::path probe = out / fmt::format("doctor.{}.{}", host_name(), ::getpid());
-  try {
-    make_folder(out);
-    write_file_atomic(probe, "probe\n");
-    struct stat info {};
-    if (::stat(probe.c_str(), &info) == 0)
-      result["skew"] = static_cast<double>(info.st_mtim.tv_sec) +
-                       static_cast<double>(info.st_mtim.tv_nsec) * 1e-9 - unix_time();
-    std::FILE* file = std::fopen(probe.c_str(), "r+");
-    const bool locked = file && ::flock(::fileno(file), LOCK_EX | LOCK_NB) == 0;
-    result["locks"] = locked ? "" : std::strerror(errno);
-    if (file) std::fclose(file);
-    fs::remove(probe);
-    struct statvfs space {};
-    if (::statvfs(out.c_str(), &space) == 0)
-      result["free"] = static_cast<double>(space.f_bavail) * static_cast<double>(space.f_frsize);
-  } catch (const std::exception& error) {
-    result["problem"] = error.what();
-  }
-  return result;
-}
-
-// A real exchange of GPU memory between all ranks.
-json probe_gpu(comm::Runtime& runtime) {
-  std::string reason;
-  const auto* gpu = comm::open_gpu_plugin(&reason);
-  if (!gpu) return {{"none", reason}};
-  try {
-    gpu->use_device(runtime.local_rank() % gpu->device_count());
-    const auto transport = comm::make_transport(runtime.world(), "auto", gpu);
-    comm::OrderedSum sum(*transport, kProbeFloats, gpu->arithmetic());
-    const auto start = std::chrono::steady_clock::now();
-    sum.begin(runtime.world().size());
-    sum.leaf();
-    sum.push();
-    sum.finish();
-    gpu->synchronize(gpu->current_stream());
-    const double ms =
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-    return {{"transport", transport->transport()},
-            {"nccl", gpu->nccl_version},
-            {"ms", ms},
-            {"device", gpu->device(gpu->current_device()).name}};
-  } catch (const Error& error) {
-    return {{"problem", error.what()}};
-  }
-}
-
-std::vector<std::string> allocation(const cluster::Site& site, std::int64_t ranks) {
-  std::vector<std::string> out{fmt::format("--ntasks={}", ranks),
-                               fmt::format("--cpus-per-task={}", site.cpus_per_rank), "--time=2"};
-  for (const auto& [option, value] : {std::pair{"partition", site.partition},
-                                      {"account", site.account},
-                                      {"qos", site.qos},
-                                      {"gres", site.gres},
-                                      {"constraint", site.constraint},
-                                      {"reservation", site.reservation},
-                                      {"mem-per-cpu", site.memory_per_cpu}})
-    if (!value.empty()) out.push_back(fmt::format("--{}={}", option, value));
-  for (const auto& option : site.options) out.push_back(option);
-  return out;
-}
-
-// The probe on the nodes, as a line of shell: what the batch script would do.
-std::string probe_line(const cluster::Site& site, const fs::path& out, std::int64_t ranks) {
-  std::vector<std::string> words;
-  const std::string program = site.program.empty() ? program_path().string() : site.program;
-  if (site.launcher == "mpirun") {
-    words = {"salloc", "--quiet"};
-    for (const auto& option : allocation(site, ranks)) words.push_back(option);
-    for (const char* word : {"mpirun", "--quiet", "--bind-to", "none", "-n"}) words.emplace_back(word);
-    words.push_back(std::to_string(ranks));
-  } else {
-    words = {"srun", "--quiet", "--mpi=" + (site.launcher == "none" ? "none" : site.mpi)};
-    for (const auto& option : allocation(site, ranks)) words.push_back(option);
-  }
-  for (const auto& option : site.launcher_options) words.push_back(option);
-  for (const auto& word :
-       {program, std::string("doctor"), std::string("--probe"), std::string("--out"), out.string()})
-    words.push_back(word);
-  std::string line;
-  for (const auto& word : words) line += cluster::shell_quoted(word) + " ";
-  return line;
-}
-
-std::string set_up(const cluster::Site& site) {
-  std::string out;
-  for (const auto& [name, value] : site.environment)
-    out += fmt::format("export {}={}\n", name, cluster::shell_quoted(value));
-  for (const auto& module : site.modules) out += "module load " + module + "\n";
-  for (const auto& line : site.setup) out += line + "\n";
-  return out;
-}
-
-std::vector<json> probes_in(const std::string& text) {
-  std::vector<json> out;
-  for (const auto& line : split(text, '\n'))
-    if (line.rfind("{\"probe\"", 0) == 0) out.push_back(json::parse(line, nullptr, false));
-  return out;
-}
-
-std::vector<json> run_probes(const cluster::Site& site, const fs::path& out, std::int64_t ranks, int at_once,
-                             double seconds, std::string& problem) {
-  std::string script = set_up(site);
-  for (int i = 0; i < at_once; ++i) script += probe_line(site, out, ranks) + "&\n";
-  const auto result = cluster::run_command({"bash", "-c", script + "wait\n"}, seconds);
-  problem = result.timed_out ? fmt::format("nothing came back in {}: no node is free, or the launcher hangs",
-                                           human_seconds(seconds))
-                             : result.message();
-  return probes_in(result.out);
-}
 
 bool overlap(const json& a, const json& b) {
   std::set<int> mine;
@@ -166,11 +26,17 @@ bool overlap(const json& a, const json& b) {
   return std::any_of(b.begin(), b.end(), [&](const json& cpu) { return mine.count(cpu.get<int>()) > 0; });
 }
 
-// Ranks on one node that were bound, but to the same CPUs.
-bool bound_together(const json& a, const json& b) {
-  return a.at("host") == b.at("host") && a.at("cpus").size() < a.at("machine").get<std::size_t>() &&
-         overlap(a.at("cpus"), b.at("cpus")) && a.at("cpus").size() + b.at("cpus").size() > 0 &&
-         a.at("cpus").size() < 2 * a.value("wanted", std::size_t{1});
+// A rank that was bound to CPUs which are too few for all that were bound to them.
+bool crowded(const json& rank, const std::vector<json>& ranks, std::int64_t cpus_per_rank) {
+  if (rank.at("cpus").size() >= rank.at("machine").get<std::size_t>()) return false;  // not bound
+  std::set<int> cpus;
+  std::int64_t sharing = 0;
+  for (const auto& other : ranks)
+    if (other.at("host") == rank.at("host") && overlap(rank.at("cpus"), other.at("cpus"))) {
+      ++sharing;
+      for (const auto& cpu : other.at("cpus")) cpus.insert(cpu.get<int>());
+    }
+  return sharing > 1 && static_cast<std::int64_t>(cpus.size()) < sharing * cpus_per_rank;
 }
 
 void judge_launch(Report& report, const cluster::Site& site, const std::vector<json>& probes,
@@ -198,21 +64,37 @@ void judge_launch(Report& report, const cluster::Site& site, const std::vector<j
                         join({hosts.begin(), hosts.end()}, ", "), probes[0].at("mpi").get<std::string>()));
 }
 
-void judge_binding(Report& report, const std::vector<json>& probes, const std::string& who,
-                   const std::string& change) {
-  std::vector<json> ranks;
+std::vector<json> ranks_of(const std::vector<json>& probes) {
+  std::vector<json> out;
   for (const auto& probe : probes)
-    for (const auto& rank : probe.at("ranks")) ranks.push_back(rank);
-  for (std::size_t i = 0; i < ranks.size(); ++i)
-    for (std::size_t j = i + 1; j < ranks.size(); ++j)
-      if (bound_together(ranks[i], ranks[j])) {
-        report.warn("binding",
-                    fmt::format("two {} on {} are bound to the same CPU {}", who,
-                                ranks[i].at("host").get<std::string>(), ranks[i].at("cpus").dump()),
-                    change);
-        return;
-      }
-  report.ok("binding", fmt::format("no two {} share a CPU they are bound to", who));
+    for (const auto& rank : probe.at("ranks")) out.push_back(rank);
+  return out;
+}
+
+void judge_binding(Report& report, const cluster::Site& site, const std::vector<json>& probes,
+                   const std::string& who, const std::string& change) {
+  const auto ranks = ranks_of(probes);
+  for (const auto& rank : ranks)
+    if (crowded(rank, ranks, site.cpus_per_rank)) {
+      report.warn("binding",
+                  fmt::format("{} on {} are bound to the same CPUs {}", who,
+                              rank.at("host").get<std::string>(), rank.at("cpus").dump()),
+                  change);
+      return;
+    }
+  report.ok("binding", fmt::format("no two {} crowd a CPU they are bound to", who));
+}
+
+void judge_threads(Report& report, const cluster::Site& site, const json& probe) {
+  for (const auto& rank : probe.at("ranks"))
+    if (static_cast<std::int64_t>(rank.at("cpus").size()) < site.cpus_per_rank) {
+      report.warn("threads",
+                  fmt::format("a rank on {} may use {} CPUs, slurm.cpus_per_rank asks for {}",
+                              rank.at("host").get<std::string>(), rank.at("cpus").size(), site.cpus_per_rank),
+                  "srun: launch.options [\"--cpu-bind=cores\"]; mpirun: --bind-to none");
+      return;
+    }
+  report.ok("threads", fmt::format("every rank has the {} CPUs it asks for", site.cpus_per_rank));
 }
 
 void judge_nodes(Report& report, const json& probe, double asked_at, double answered_at) {
@@ -224,11 +106,10 @@ void judge_nodes(Report& report, const json& probe, double asked_at, double answ
     if (error > worst) worst = error, where = rank.at("host").get<std::string>();
   }
   const json& folder = probe.at("folder");
-  worst = std::max(worst, std::abs(folder.value("skew", 0.0)));
+  if (const double skew = std::abs(folder.value("skew", 0.0)); skew > worst)
+    worst = skew, where = "the results' file system";
   if (worst > kMostClockError)
-    report.warn("clock",
-                fmt::format("clocks differ by {} (node {})", human_seconds(worst),
-                            where.empty() ? "of the file system" : where),
+    report.warn("clock", fmt::format("the clock of {} is off by {}", where, human_seconds(worst)),
                 "let the nodes and the file server keep time (NTP): heartbeats of tasks go by it");
   else
     report.ok("clock", "nodes, file system and this machine agree");
@@ -311,48 +192,19 @@ void check_site(Report& report, const cluster::Site& site, const fs::path& out, 
   const double answered_at = unix_time();
   judge_launch(report, site, probes, ranks, problem);
   if (probes.empty()) return;
+  judge_threads(report, site, probes[0]);
   judge_binding(
-      report, probes, "ranks of a task",
+      report, site, probes, "ranks of a task",
       "srun: launch.options [\"--cpu-bind=cores\"] and slurm.cpus_per_rank; mpirun: --bind-to none");
   judge_nodes(report, probes[0], asked_at, answered_at);
   judge_gpu(report, site, probes[0].at("gpu"));
   const auto two = run_probes(site, out, 1, 2, seconds, problem);
-  if (two.size() == 2)
+  if (two.size() == 2)  // each of one rank
     judge_binding(
-        report, two, "tasks",
+        report, site, two, "tasks",
         "the scheduler does not confine tasks (TaskPlugin): mpirun --bind-to none, or srun --cpu-bind=none");
   else
     report.note("binding", fmt::format("two tasks at once could not be tried: {}", problem));
-}
-
-void print_probe(comm::Runtime& runtime, const fs::path& out) {
-  auto& world = runtime.world();
-  const json mine{{"host", host_name()},
-                  {"cpus", own_cpus()},
-                  {"machine", ::sysconf(_SC_NPROCESSORS_ONLN)},
-                  {"time", unix_time()}};
-  const json gpu = probe_gpu(runtime);
-  const std::string text = mine.dump();
-  std::vector<std::size_t> sizes = world.all_gather_value(text.size());
-  std::size_t total = 0;
-  for (const auto size : sizes) total += size;
-  std::string all(total, ' ');
-  world.all_gather(text.data(), all.data(), sizes);
-  if (world.rank() != 0) return;
-  json ranks = json::array();
-  std::size_t at = 0;
-  for (const auto size : sizes) {
-    ranks.push_back(json::parse(all.substr(at, size)));
-    at += size;
-  }
-  nlohmann::ordered_json line;
-  line["probe"] = 1;
-  line["mpi"] = runtime.mpi_version();
-  line["ranks"] = ranks;
-  line["folder"] = probe_folder(out);
-  line["gpu"] = gpu;
-  fmt::print("{}\n", line.dump());
-  std::fflush(stdout);
 }
 
 }  // namespace expunge::cli

@@ -6,15 +6,11 @@
 
 #include "cli/report.hpp"
 #include "cluster/site.hpp"
-#include "comm/runtime.hpp"
 
 namespace expunge::cli {
 
 // Starts `doctor --probe` on the site's nodes and judges what comes back. `seconds`: how long a job may wait
 // in the queue.
 void check_site(Report& report, const cluster::Site& site, const std::filesystem::path& out, double seconds);
-
-// What a rank sees of its node; rank 0 prints all of them as one line of JSON. Collective.
-void print_probe(comm::Runtime& runtime, const std::filesystem::path& out);
 
 }  // namespace expunge::cli

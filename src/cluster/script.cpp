@@ -15,6 +15,7 @@ namespace expunge::cluster {
 namespace {
 
 constexpr std::int64_t kReduceLimit = 1800;  // seconds
+constexpr int kLastRanksSeconds = 8;         // for the other ranks to end after the first
 
 void add(std::string& to, const std::string& option, const std::string& value) {
   if (!value.empty()) to += fmt::format("#SBATCH {}={}\n", option, shell_quoted(value));
@@ -71,11 +72,10 @@ std::string environment(const Site& site) {
 
 std::string launcher(const Site& site) {
   std::vector<std::string> words;
-  // PMIx ends the step when a rank dies; killing it for the first exit code other than 0 as well would hit
-  // ranks that leave with 85.
-  const bool pmix = site.mpi.rfind("pmix", 0) == 0;
+  // The step ends soon after a rank is gone, on whatever node and without a word. --kill-on-bad-exit would
+  // also hit the ranks that are about to leave with 85.
   if (site.launcher == "srun")
-    words = {"srun", "--mpi=" + site.mpi, pmix ? "--kill-on-bad-exit=0" : "--kill-on-bad-exit=1",
+    words = {"srun", "--mpi=" + site.mpi, "--kill-on-bad-exit=0", fmt::format("--wait={}", kLastRanksSeconds),
              fmt::format("--cpus-per-task={}", site.cpus_per_rank)};
   if (site.launcher == "mpirun")
     words = {"mpirun", "--quiet", "--bind-to", "none", "-n", std::to_string(site.ranks)};

@@ -8,6 +8,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "cluster/reasons.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/text.hpp"
@@ -18,44 +19,9 @@ namespace expunge::cluster {
 namespace {
 
 constexpr double kClaimSeconds = 120;  // without a heartbeat: nobody is at work on the node
-constexpr int kKilled = 128;
-constexpr double kNearLimit = 90;  // seconds before the time limit that count as reached
 
 double work_of(const sweep::Cell& cell) {
   return (cell.budget_flops > 0 ? std::min(cell.flops, cell.budget_flops) : cell.flops) + cell.eval_flops;
-}
-
-std::string element_name(const Chunk& chunk, std::size_t task) {
-  return chunk.stage == "reduce" ? chunk.job : fmt::format("{}_{}", chunk.job, task);
-}
-
-std::optional<nlohmann::json> read_json(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return std::nullopt;
-  try {
-    return nlohmann::json::parse(read_file(path));
-  } catch (const std::exception&) {
-    return nlohmann::json::object();
-  }
-}
-
-// What an exit code of a task means where no failure record says more.
-std::string exit_text(int code) {
-  switch (code) {
-    case kExitRequeue:
-      return "checkpointed at its time limit, and was not put back into the queue";
-    case kExitTooManyRestarts:
-      return "restarted too often without finishing";
-    case kExitComm:
-      return "a rank was killed, or communication failed";
-    case kExitStuck:
-      return "no progress within the stall limit";
-    case kExitMissing:
-      return "an input was missing";
-    default:
-      return code > kKilled ? fmt::format("killed by signal {}", code - kKilled)
-                            : fmt::format("ended with exit code {}", code);
-  }
 }
 
 }  // namespace
@@ -185,51 +151,6 @@ void StateReader::from_queue(const std::vector<Submission>& submissions, const s
     }
 }
 
-void StateReader::explain_node(const std::string& id, const Place& place,
-                               const std::map<Element, JobEnd>& ends, NodeState& node) const {
-  if (node.state != State::kMissing && node.state != State::kFailed) return;
-  if (!place.chunk || place.chunk->job.empty()) return;
-  node.job = element_name(*place.chunk, place.task);
-  if (place.chunk->state == ChunkState::kCancelled) {
-    if (node.state == State::kMissing) node.reason = "cancelled";
-    return;
-  }
-  const auto end = ends.find({place.chunk->job, static_cast<std::int64_t>(place.task)});
-  if (end != ends.end() && (end->second.state == "TIMEOUT" || end->second.state == "DEADLINE")) {
-    node.state = State::kTimedOut;
-    node.reason = fmt::format("job {} reached its time limit", node.job);
-    return;
-  }
-  if (node.state == State::kFailed) return;  // its own record says why
-  if (const auto record = read_json(place.submission->ended_file(*place.chunk, place.task))) {
-    const int code = record->value("exit", 0);
-    const double seconds = record->value("seconds", 0.0);
-    if (code == 0) return;
-    const bool at_limit =
-        code > kKilled && seconds >= static_cast<double>(place.submission->time_limit) - kNearLimit;
-    node.state = code == kExitRequeue || at_limit ? State::kTimedOut : State::kFailed;
-    std::string reason = at_limit ? "reached its time limit" : exit_text(code);
-    std::error_code ignored;
-    const auto file = place.submission->reason_file(*place.chunk, place.task);
-    if (code != kExitRequeue && fs::exists(file, ignored)) reason = split(read_file(file), '\n').front();
-    node.reason = fmt::format("job {} on {}: {}", node.job, record->value("host", "?"), reason);
-    return;
-  }
-  if (end != ends.end()) {
-    if (end->second.state == "COMPLETED") return;
-    node.state = State::kFailed;
-    node.reason = fmt::format("job {}: {} ({})", node.job, end->second.state, end->second.reason);
-    return;
-  }
-  if (const auto claim = read_json(layout_.claim(id))) {
-    node.state = State::kFailed;
-    node.reason = fmt::format("{} (process {}) ended in the middle of it", claim->value("host", "?"),
-                              claim->value("pid", 0L));
-    return;
-  }
-  node.reason = fmt::format("job {} left the queue without a word", node.job);
-}
-
 void StateReader::explain(SweepState& out, const Scheduler* scheduler) const {
   std::set<std::string> jobs;
   const auto ask_about = [&](const std::vector<NodeState>& nodes, const std::vector<Place>& places) {
@@ -243,9 +164,9 @@ void StateReader::explain(SweepState& out, const Scheduler* scheduler) const {
   std::map<Element, JobEnd> ends;
   if (scheduler && !jobs.empty()) ends = scheduler->ended({jobs.begin(), jobs.end()});
   for (std::size_t i = 0; i < plan_.originals.size(); ++i)
-    explain_node(plan_.originals[i].id, original_places_[i], ends, out.originals[i]);
+    explain_end(layout_, plan_.originals[i].id, original_places_[i], ends, out.originals[i]);
   for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
-    explain_node(plan_.cells[i].id, cell_places_[i], ends, out.cells[i]);
+    explain_end(layout_, plan_.cells[i].id, cell_places_[i], ends, out.cells[i]);
     if (out.cells[i].state != State::kMissing || !out.cells[i].reason.empty()) continue;
     // Runs without a scheduler leave claims, too.
     if (const auto owner = claimed_by(plan_.cells[i].id))

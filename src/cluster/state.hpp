@@ -27,6 +27,13 @@ struct NodeState {
   double seconds = 0;   // wall time of a done node
 };
 
+// Where a node is in the last submission that holds it.
+struct Place {
+  const Submission* submission = nullptr;  // null: in none
+  const Chunk* chunk = nullptr;
+  std::size_t task = 0;
+};
+
 // A job of a submission that is still in the queue.
 struct QueuedJob {
   std::string submission, chunk, job, reason;
@@ -60,19 +67,12 @@ class StateReader {
     std::string outcome, problem;  // problem: why it is unreadable
     double seconds = 0;
   };
-  struct Place {  // of a node in a submission
-    const Submission* submission = nullptr;
-    const Chunk* chunk = nullptr;
-    std::size_t task = 0;
-  };
   bool from_store(const std::filesystem::path& path, NodeState& node);
   void from_records(const std::string& id, NodeState& node) const;
   void find_places(const std::vector<Submission>& submissions);
   void from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue,
                   SweepState& out);
   void explain(SweepState& out, const Scheduler* scheduler) const;
-  void explain_node(const std::string& id, const Place& place, const std::map<Element, JobEnd>& ends,
-                    NodeState& node) const;
   void list_damage(SweepState& out) const;
   void estimate(SweepState& out) const;
   std::optional<std::string> claimed_by(const std::string& id) const;

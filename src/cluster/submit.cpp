@@ -1,10 +1,9 @@
 #include "cluster/submit.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <set>
 
-#include "cluster/packing.hpp"
+#include "cluster/chunks.hpp"
 #include "cluster/script.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
@@ -38,6 +37,7 @@ class Submitter {
     const SubmitLock lock(layout_);
     submissions_ = read_submissions(layout_);
     queue_ = scheduler_.queue();
+    find_lost_jobs();
     refuse_mixing();
     for (auto& submission : submissions_)
       if (submission.unfinished()) go_on(submission);
@@ -51,12 +51,13 @@ class Submitter {
     submissions_ = read_submissions(layout_);
     Submission submission;
     submission.folder = submissions_folder(layout_) / fmt::format("{:04}", submissions_.size() + 1);
-    choose(StateReader(plan_, layout_).read(submissions_, std::nullopt, "", nullptr));
-    if (cells_.empty()) {
+    const auto state = StateReader(plan_, layout_).read(submissions_, std::nullopt, "", nullptr);
+    const auto choice = choose(plan_, state, request_.again);
+    if (choice.cells.empty()) {
       say("nothing to submit");
       return report_;
     }
-    plan_chunks(submission, site_.max_array_size > 0 ? site_.max_array_size : kDefaultArraySize);
+    plan_chunks(submission, choice, site_.max_array_size);
     for (const auto& chunk : submission.chunks)
       report_.text += fmt::format("--- {}: {}{}\n{}\n", submission.script(chunk).string(), size_text(chunk),
                                   dependency_text(chunk), render_script(context_, submission, chunk));
@@ -85,8 +86,25 @@ class Submitter {
            std::any_of(queue_.begin(), queue_.end(), [&](const QueueEntry& e) { return e.job == chunk.job; });
   }
 
-  // A submission that was cut short: chunks that sbatch took without our knowledge are found by their
-  // comment, the others are sent.
+  // Chunks that sbatch took, but whose id nobody could write down, are found by their comment; what is not in
+  // the queue is to be sent (again).
+  void find_lost_jobs() {
+    for (auto& submission : submissions_) {
+      bool changed = false;
+      for (auto& chunk : submission.chunks) {
+        if (chunk.state != ChunkState::kSubmitting) continue;
+        const std::string comment = comment_of(layout_, submission, chunk);
+        const auto found = std::find_if(queue_.begin(), queue_.end(),
+                                        [&](const QueueEntry& e) { return e.comment == comment; });
+        chunk.state = found == queue_.end() ? ChunkState::kPlanned : ChunkState::kSubmitted;
+        if (found != queue_.end()) chunk.job = found->job;
+        changed = true;
+      }
+      if (changed) write_submission(submission);
+    }
+  }
+
+  // A submission that was cut short.
   void go_on(Submission& submission) {
     if (submission.plan_sha256 != plan_.sha256) {
       for (auto& chunk : submission.chunks)
@@ -97,23 +115,14 @@ class Submitter {
       return;
     }
     say(fmt::format("going on with submission {}", submission.number()));
-    for (auto& chunk : submission.chunks) {
-      if (chunk.state != ChunkState::kSubmitting) continue;
-      const std::string comment = comment_of(layout_, submission, chunk);
-      const auto found = std::find_if(queue_.begin(), queue_.end(),
-                                      [&](const QueueEntry& e) { return e.comment == comment; });
-      chunk.state = found == queue_.end() ? ChunkState::kPlanned : ChunkState::kSubmitted;
-      if (found != queue_.end()) chunk.job = found->job;
-    }
-    write_submission(submission);
     send(submission);
   }
 
   void send_rest() {
     StateReader reader(plan_, layout_);
     const auto state = reader.read(submissions_, queue_, "", &scheduler_);
-    choose(state);
-    if (cells_.empty()) {
+    const auto choice = choose(plan_, state, request_.again);
+    if (choice.cells.empty()) {
       if (report_.jobs.empty()) say(nothing_text(state));
       return;
     }
@@ -124,8 +133,8 @@ class Submitter {
     submission.site_file = site_.file.string();
     submission.overrides = request_.overrides;
     submission.time_limit = site_.time_limit;
-    std::int64_t size = site_.max_array_size > 0 ? site_.max_array_size : scheduler_.max_array_size();
-    plan_chunks(submission, size > 1 ? size : kDefaultArraySize);
+    plan_chunks(submission, choice,
+                site_.max_array_size > 0 ? site_.max_array_size : scheduler_.max_array_size());
     create_folder(layout_, submission);
     write_file_atomic(submission.folder / "job.toml", plan_.text);
     write_file_atomic(submission.folder / "site.toml", site_.text);
@@ -133,90 +142,28 @@ class Submitter {
     for (const auto& chunk : submission.chunks)
       write_file_atomic(submission.script(chunk), render_script(context_, submission, chunk));
     write_submission(submission);
-    forget_failures(submission);
+    forget_failures(choice, submission);
     submissions_.push_back(submission);
     send(submissions_.back());
   }
 
-  // What goes to the scheduler: cells_, and originals_ that they need.
-  void choose(const SweepState& state) {
-    std::set<std::size_t> needed;
-    for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
-      const State s = state.cells[i].state;
-      const bool wanted =
-          s == State::kMissing ||
-          (request_.again && (s == State::kFailed || s == State::kTimedOut || s == State::kCorrupt));
-      if (!wanted) continue;
-      cells_.push_back(i);
-      const auto original = plan_.cells[i].original;
-      const State o = state.originals[original].state;
-      if (o != State::kDone && o != State::kQueued && o != State::kRunning) needed.insert(original);
-    }
-    originals_.assign(needed.begin(), needed.end());
-  }
-
-  void plan_chunks(Submission& submission, std::int64_t array_size) {
-    std::int64_t free = site_.max_submitted > 0
-                            ? site_.max_submitted - static_cast<std::int64_t>(queue_.size())
-                            : std::numeric_limits<std::int64_t>::max();
-    const auto originals = static_cast<std::int64_t>(originals_.size());
-    free -= originals + 1;  // and the reducer
-    if (free < 1)
-      throw SchedulerError(fmt::format(
-          "the site allows {} array elements in the queue, {} are there: nothing was submitted; try again "
-          "when some of them have ended",
-          site_.max_submitted, queue_.size()));
-    std::vector<std::vector<std::string>> tasks;
-    for (const auto original : originals_) {
-      const auto cell = std::find_if(cells_.begin(), cells_.end(),
-                                     [&](auto c) { return plan_.cells[c].original == original; });
-      tasks.push_back({plan_.cells[*cell].id});
-    }
-    add_chunks(submission, "originals", tasks, array_size);
-    const auto packing = pack_cells(plan_, cells_, site_,
-                                    static_cast<std::size_t>(std::min<std::int64_t>(free, 1'000'000'000)));
-    tasks.clear();
-    double seconds = 0;
-    for (const auto& task : packing.tasks) {
-      tasks.emplace_back();
-      for (const auto cell : task.cells) tasks.back().push_back(plan_.cells[cell].id);
-      seconds = std::max(seconds, task.seconds);
-    }
-    add_chunks(submission, "cells", tasks, array_size);
-    submission.chunks.push_back({"reduce", "reduce", {}, ChunkState::kPlanned, "", ""});
-    report_.cells = cells_.size() - packing.left.size();
-    say(fmt::format("{} cells in {} tasks of up to about {}, {} originals", report_.cells, tasks.size(),
-                    human_seconds(seconds), originals_.size()));
-    if (!packing.left.empty())
-      say(
-          fmt::format("{} cells do not fit into what the site allows at once (limits.max_submitted {}): "
-                      "submit again when these have ended",
-                      packing.left.size(), site_.max_submitted));
-  }
-
-  static void add_chunks(Submission& submission, const std::string& stage,
-                         const std::vector<std::vector<std::string>>& tasks, std::int64_t array_size) {
-    const auto most = static_cast<std::size_t>(array_size);
-    for (std::size_t begin = 0, n = 0; begin < tasks.size(); begin += most, ++n)
-      submission.chunks.push_back(
-          {fmt::format("{}.{}", stage, n),
-           stage,
-           {tasks.begin() + static_cast<std::ptrdiff_t>(begin),
-            tasks.begin() + static_cast<std::ptrdiff_t>(std::min(tasks.size(), begin + most))},
-           ChunkState::kPlanned,
-           "",
-           ""});
+  void plan_chunks(Submission& submission, const Choice& choice, std::int64_t array_size) {
+    auto chunking =
+        make_chunks(plan_, site_, choice, array_size > 1 ? array_size : kDefaultArraySize, queue_.size());
+    submission.chunks = std::move(chunking.chunks);
+    report_.cells = chunking.cells;
+    report_.text += chunking.text;
   }
 
   // Old reasons, and claims of jobs that are no longer there, would only mislead and delay the new tasks.
-  void forget_failures(const Submission& submission) const {
+  void forget_failures(const Choice& choice, const Submission& submission) const {
     std::error_code ignored;
     const auto forget = [&](const std::string& id) {
       fs::remove(layout_.failure(id), ignored);
       const auto claim = layout_.claim(id);
       if (claim_of_ended_job(claim)) fs::remove(claim, ignored);
     };
-    for (const auto original : originals_) forget(plan_.originals[original].id);
+    for (const auto original : choice.originals) forget(plan_.originals[original].id);
     for (const auto& chunk : submission.chunks)
       if (chunk.stage == "cells")
         for (const auto& task : chunk.tasks)
@@ -265,8 +212,8 @@ class Submitter {
       try {
         chunk.job = scheduler_.submit(options, submission.script(chunk));
       } catch (const SchedulerError& error) {
-        chunk.state = ChunkState::kPlanned;
-        write_submission(submission);
+        // Left as kSubmitting: an sbatch that got no answer may have been heard, so the next call asks the
+        // queue.
         throw SchedulerError(fmt::format("{}; {}", error.what(), sent_text(submission)));
       }
       chunk.state = ChunkState::kSubmitted;
@@ -277,12 +224,6 @@ class Submitter {
     }
   }
 
-  static std::string size_text(const Chunk& chunk) {
-    if (chunk.stage == "reduce") return "makes the board";
-    std::size_t cells = 0;
-    for (const auto& task : chunk.tasks) cells += task.size();
-    return fmt::format("{} tasks, {} {}", chunk.tasks.size(), cells, chunk.stage);
-  }
   static std::string dependency_text(const Chunk& chunk) {
     return chunk.dependency.empty() ? "" : ", " + chunk.dependency;
   }
@@ -317,7 +258,6 @@ class Submitter {
   ScriptContext context_;
   std::vector<Submission> submissions_;
   std::vector<QueueEntry> queue_;
-  std::vector<std::size_t> cells_, originals_;
   std::set<std::string> own_jobs_;  // of this call: newer than queue_
   SubmitReport report_;
 };
@@ -327,35 +267,6 @@ class Submitter {
 SubmitReport submit(const sweep::Plan& plan, const Site& site, const Scheduler& scheduler,
                     const SubmitRequest& request) {
   return Submitter(plan, site, scheduler, request).run();
-}
-
-std::vector<std::string> cancel(const sweep::Layout& layout, const Scheduler& scheduler) {
-  auto submissions = read_submissions(layout);
-  if (submissions.empty()) return {};
-  const SubmitLock lock(layout);
-  const auto queue = scheduler.queue();
-  std::set<std::string> alive;
-  for (const auto& entry : queue) alive.insert(entry.job);
-  std::vector<std::string> jobs;
-  for (auto& submission : submissions) {
-    bool changed = false;
-    for (auto& chunk : submission.chunks) {
-      if (chunk.state == ChunkState::kSubmitting) {  // sbatch may have taken it
-        const std::string comment = comment_of(layout, submission, chunk);
-        for (const auto& entry : queue)
-          if (entry.comment == comment) chunk.job = entry.job;
-      }
-      const bool in_queue = !chunk.job.empty() && alive.count(chunk.job);
-      if (in_queue) jobs.push_back(chunk.job);
-      if (in_queue || (chunk.state != ChunkState::kSubmitted && chunk.state != ChunkState::kCancelled))
-        chunk.state = ChunkState::kCancelled, changed = true;
-    }
-    if (!changed) continue;
-    write_file_atomic(submission.cancel_mark(), utc_now() + "\n");
-    write_submission(submission);
-  }
-  if (!jobs.empty()) scheduler.cancel(jobs);
-  return jobs;
 }
 
 fs::path output_folder(const std::string& given, const Site& site) {

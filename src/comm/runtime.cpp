@@ -14,6 +14,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "comm/abort_hook.hpp"
 #include "comm/collective_log.hpp"
@@ -43,14 +44,31 @@ bool has_launcher() {
 
 // Defaults for Open MPI that a user's own settings override: a single process starts no helper daemon, and
 // shared memory does without cross-memory attach where the kernel refuses it (a container without ptrace),
-// silently instead of loudly.
-void prepare_environment(bool launched) {
-  if (!launched) ::setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
-  char from = 1, to = 0;
-  iovec local{&to, 1}, remote{&from, 1};
-  if (::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0) != 1)
-    ::setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
-}
+// silently instead of loudly. Taken back once MPI is up: a program that this one starts (srun of doctor) is
+// to find what the user had set.
+class MpiDefaults {
+ public:
+  explicit MpiDefaults(bool launched) {
+    if (!launched) set("OMPI_MCA_ess_singleton_isolated", "1");
+    char from = 1, to = 0;
+    iovec local{&to, 1}, remote{&from, 1};
+    if (::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0) != 1)
+      set("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+  }
+  ~MpiDefaults() {
+    for (const char* name : set_) ::unsetenv(name);
+  }
+  MpiDefaults(const MpiDefaults&) = delete;
+  MpiDefaults& operator=(const MpiDefaults&) = delete;
+
+ private:
+  void set(const char* name, const char* value) {
+    if (std::getenv(name)) return;
+    ::setenv(name, value, 1);
+    set_.push_back(name);
+  }
+  std::vector<const char*> set_;
+};
 
 std::string one_line(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
@@ -137,7 +155,7 @@ void Runtime::Impl::start_mpi(int* argc, char*** argv) {
   check_mpi(MPI_Initialized(&is_up), "MPI_Initialized");
   EXPUNGE_CHECK(!is_up, "a process has one Runtime");
   launched = has_launcher();
-  prepare_environment(launched);
+  const MpiDefaults defaults(launched);
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");

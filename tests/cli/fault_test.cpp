@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/text.hpp"
+#include "store/checkpoint_file.hpp"
 #include "store/store_file.hpp"
 #include "tests/cli/command.hpp"
 
@@ -26,7 +27,7 @@ struct Faults : testing::Test {
         << "\"]\nratio = [0.1]\nseed = [42]\n[data]\ntrain_limit = 192\ntest_limit = 80\n[original]\nepochs "
            "= 1\nbatch = 32\n"
            "[train]\nepochs = 2\nbatch = 32\n[evaluate]\nrandom_networks = 1\n[run]\nstall_seconds = "
-           "12\ncheckpoint_steps = 2\n";
+           "300\ncheckpoint_steps = 2\n";
   }
   CommandResult run(const std::string& out, const std::string& fault, int ranks = 3,
                     std::vector<std::string> more = {}) const {
@@ -104,6 +105,24 @@ TEST_F(Faults, EachKindEndsTheJobAndAResumeGivesTheSameBits) {
     EXPECT_EQ(science(c.kind), expected);
     EXPECT_TRUE(fs::is_empty(root(c.kind) / "failures"));
   }
+}
+
+TEST_F(Faults, OfTwoCheckpointsTheNewestGoodOneIsUsed) {
+  ASSERT_EQ(run("undisturbed", "", 2).exit_code, 0);
+  ASSERT_EQ(run("damaged", "", 2, {"--only", "originals"}).exit_code, 0);
+  ASSERT_EQ(run("damaged", "rank:1,step:8,kind:kill", 2).exit_code, 137);
+  std::map<std::int64_t, fs::path> generations;  // by sequence
+  for (const auto& f : fs::directory_iterator(root("damaged") / "checkpoints"))
+    if (f.path().extension() == ".h5") generations[store::read_checkpoint(f.path()).sequence] = f.path();
+  ASSERT_EQ(generations.size(), 2u);
+  const auto older = store::read_checkpoint(generations.begin()->second).state.at("global_step");
+  const auto newest = generations.rbegin()->second;
+  fs::resize_file(newest, fs::file_size(newest) * 2 / 3);
+  const auto resumed = run("damaged", "", 3);
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find(newest.filename().string()), std::string::npos) << resumed.err;
+  EXPECT_NE(resumed.err.find("resuming at step " + older.dump()), std::string::npos) << resumed.err;
+  EXPECT_EQ(science("damaged"), science("undisturbed"));
 }
 
 TEST_F(Faults, NanOnOneRankIsDivergenceOnAll) {

@@ -166,7 +166,7 @@ A = "b c"
                            "ulimit -c 0\n",
                            "export A='b c'\n",
                            "export EXPUNGE_CACHE=/scratch/cache\n",
-                           "srun --mpi=pmix --kill-on-bad-exit=0 --cpus-per-task=3",
+                           "srun --mpi=pmix --kill-on-bad-exit=0 --wait=8 --cpus-per-task=3",
                            "--cpu-bind=cores",
                            "--only cells",
                            "--max-restarts 4",
@@ -236,7 +236,8 @@ TEST_F(Stub, ARefusalIsPassedOnAndTheNextCallGoesOn) {
   EXPECT_NE(refused.err.find("submission 0001 has sent originals.0 (job 101); submit again to send the rest"),
             std::string::npos)
       << refused.err;
-  EXPECT_EQ(record().at("chunks")[1].at("state"), "planned");
+  EXPECT_EQ(record().at("chunks")[1].at("state"), "submitting");  // sbatch may have been heard
+  EXPECT_EQ(record().at("chunks")[2].at("state"), "planned");
   fs::remove(stub() / "refuse");
   const auto again = call("submit");
   ASSERT_EQ(again.exit_code, 0) << again.err;
@@ -250,10 +251,7 @@ TEST_F(Stub, ARefusalIsPassedOnAndTheNextCallGoesOn) {
 TEST_F(Stub, AnAnswerThatNeverCameIsFoundInTheQueue) {
   std::ofstream(stub() / "lose") << "2";
   EXPECT_EQ(call("submit").exit_code, 69);
-  // As a process that was killed between sbatch and its record leaves it.
-  auto left = record();
-  left.at("chunks")[1]["state"] = "submitting";
-  std::ofstream(submission() / "submission.json") << left.dump();
+  EXPECT_EQ(record().at("chunks")[1].at("state"), "submitting");  // as when this program is killed meanwhile
   fs::remove(stub() / "lose");
   const auto again = call("submit");
   ASSERT_EQ(again.exit_code, 0) << again.err;
@@ -277,6 +275,31 @@ TEST_F(Stub, WithoutSchedulerOrWithASilentOne) {
   EXPECT_EQ(nothing.exit_code, 69);
   EXPECT_NE(nothing.err.find("squeue is not on PATH: run this on a login node"), std::string::npos)
       << nothing.err;
+  // The queue answers, sbatch is not there: nothing is lost, and the next call goes on.
+  fs::create_directories(folder.path() / "half");
+  for (const char* program : {"squeue", "scontrol", "state.sh"})
+    fs::create_symlink(fs::path(EXPUNGE_SOURCE_DIR "/tests/cluster/stub") / program,
+                       folder.path() / "half" / program);
+  for (const char* tool : {"bash", "dirname", "mkdir", "cat", "grep", "sed"})
+    for (const char* bin : {"/usr/bin/", "/bin/"})
+      if (const fs::path link = folder.path() / "half" / tool;
+          fs::exists(std::string(bin) + tool) && !fs::exists(link))
+        fs::create_symlink(std::string(bin) + tool, link);
+  const auto half =
+      run_command({"submit", (folder.path() / "job.toml").string(), "--site",
+                   (folder.path() / "site.toml").string(), "--out", (folder.path() / "out").string()},
+                  "STUB=" + quoted(stub().string()) + " PATH=" + quoted((folder.path() / "half").string()));
+  EXPECT_EQ(half.exit_code, 69);
+  EXPECT_NE(half.err.find("sbatch is not on PATH: run this on a login node of the cluster, or load its "
+                          "modules; submission 0001 has sent nothing yet; submit again to send the rest"),
+            std::string::npos)
+      << half.err;
+  const auto rest = call("submit");
+  EXPECT_EQ(rest.exit_code, 0) << rest.err;
+  EXPECT_NE(rest.out.find("going on with submission 0001"), std::string::npos) << rest.out;
+  fs::remove_all(root());
+  fs::remove_all(stub());
+  fs::create_directories(stub());
   std::ofstream(stub() / "silent") << "";
   const auto silent = call("submit");
   EXPECT_EQ(silent.exit_code, 69);
@@ -310,10 +333,30 @@ TEST_F(Stub, MistakesAreToldBeforeAnythingIsSent) {
   EXPECT_EQ(sbatch_calls(), 0u);
 }
 
-TEST_F(Stub, AFullDiskOrAFolderInTheWayIs73) {
+TEST_F(Stub, AFolderInTheWayIs73) {
   write("out", "a file in the way");
   EXPECT_EQ(call("submit").exit_code, 73);
   EXPECT_EQ(sbatch_calls(), 0u);
+}
+
+TEST_F(Stub, AFullDiskIs73AndTheNextCallGoesOn) {
+  if (std::system("unshare -m mount -t tmpfs -o size=8k none /mnt 2>/dev/null") != 0)
+    GTEST_SKIP() << "a small file system needs root and mount namespaces";
+  // Room for folders and nothing else, then for everything.
+  fs::create_directories(folder.path() / "out");
+  const std::string fill = "out=" + quoted((folder.path() / "out").string()) +
+                           "; mount -t tmpfs -o size=1m none $out && "
+                           "head -c 2m /dev/zero >$out/others 2>/dev/null; ";
+  std::ofstream(folder.path() / "on_a_full_disk.sh")
+      << fill << "\"$@\"; code=$?; rm $out/others; \"$@\" || exit 1; exit $code\n";
+  const auto result = run_command(
+      {"submit", (folder.path() / "job.toml").string(), "--site", (folder.path() / "site.toml").string(),
+       "--out", (folder.path() / "out").string()},
+      environment() + " unshare -m bash " + quoted((folder.path() / "on_a_full_disk.sh").string()));
+  EXPECT_EQ(result.exit_code, 73) << result.err;
+  EXPECT_NE(result.err.find("No space left on device"), std::string::npos) << result.err;
+  EXPECT_NE(result.out.find("job 103: reduce makes the board"), std::string::npos) << result.out;
+  EXPECT_EQ(sbatch_calls(), 3u);
 }
 
 TEST_F(Stub, AChangedJobFileIsNeverMixedIn) {
@@ -327,6 +370,20 @@ TEST_F(Stub, AChangedJobFileIsNeverMixedIn) {
   ASSERT_EQ(call("cancel").exit_code, 0);
   ASSERT_EQ(call("submit").exit_code, 0);
   EXPECT_EQ(record("0002").at("chunks")[1].at("state"), "submitted");
+}
+
+TEST_F(Stub, AJobNobodyKnowsOfIsNotMixedInEither) {
+  std::ofstream(stub() / "lose") << "1";
+  EXPECT_EQ(call("submit").exit_code, 69);
+  fs::remove(stub() / "lose");
+  const std::string first = read_file(folder.path() / "job.toml");
+  write_job(R"("finetune", "neggrad", "scrub")", "[0.02, 0.1]", "[1, 2]", "[train]\nlr = 0.01\n");
+  const auto cell_job = call("submit");
+  EXPECT_EQ(cell_job.exit_code, 64);
+  EXPECT_NE(cell_job.err.find("whose jobs 101 are still in the queue"), std::string::npos) << cell_job.err;
+  write("job.toml", first);
+  ASSERT_EQ(call("submit").exit_code, 0);
+  EXPECT_EQ(sbatch_calls(), 3u);
 }
 
 TEST_F(Stub, CancelStopsThisSweepOnly) {

@@ -7,6 +7,7 @@
 #   jobs_text    what `scontrol show job` says of jobs that are over
 #   queue_text   what squeue says, instead of what is there
 #   silent       squeue fails
+#   probe, task, launch_error   see srun
 : "${STUB:?}"
 mkdir -p "$STUB/jobs"
 printf '%s' "${0##*/}" >>"$STUB/calls"
