@@ -55,7 +55,9 @@ libssl-dev header:openssl/evp.h
 zlib1g-dev header:zlib.h
 libpng-dev header:png.h
 libjpeg-dev header:jpeglib.h
-libxxhash-dev header:xxhash.h"
+libxxhash-dev header:xxhash.h
+libutf8proc-dev header:utf8proc.h
+libexpat1-dev header:expat.h"
 readonly required_for_tests="
 libgtest-dev header:gtest/gtest.h"
 readonly optional="

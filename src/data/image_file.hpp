@@ -2,8 +2,9 @@
 //   palette and 1, 2, 4-bit grey are expanded to 8 bits; 16-bit samples keep their upper byte; alpha and
 //   transparency are dropped, not blended; gamma and colour profiles, Exif orientation are ignored; grey to
 //   RGB repeats the value; RGB to grey is ITU-R BT.601 luma, round(.299 R + .587 G + .114 B) in 16-bit fixed
-//   point; JPEG: libjpeg's slow integer DCT and its default upsampling; YCbCr to grey is the Y channel. CMYK
-//   is refused.
+//   point; JPEG: libjpeg's slow integer DCT and its default upsampling; YCbCr to grey is the Y channel; CMYK
+//   and YCCK become RGB as in Pillow, with Adobe's inverted inks. Of an animated PNG the default image is
+//   taken; other kinds of files (GIF, WebP, TIFF, BMP) and empty files are refused.
 #pragma once
 
 #include <cstdint>

@@ -19,6 +19,7 @@ struct Decoder {
   std::jmp_buf jump{};
   char message[JMSG_LENGTH_MAX] = "";
   bool damaged = false;
+  std::vector<std::uint8_t> inks;  // a row of CMYK
 
   ~Decoder() { jpeg_destroy_decompress(&jpeg); }
 };
@@ -50,13 +51,10 @@ bool read_header(Decoder& d, std::string_view bytes, bool grey, Image& out) {
   jpeg_mem_src(&d.jpeg, reinterpret_cast<const unsigned char*>(bytes.data()),
                static_cast<unsigned long>(bytes.size()));
   jpeg_read_header(&d.jpeg, TRUE);
-  if (d.jpeg.jpeg_color_space == JCS_CMYK || d.jpeg.jpeg_color_space == JCS_YCCK) {
-    std::snprintf(d.message, sizeof d.message, "CMYK colours are not supported");
-    return false;
-  }
+  const bool inks = d.jpeg.jpeg_color_space == JCS_CMYK || d.jpeg.jpeg_color_space == JCS_YCCK;
   // An RGB-coded file has no luma channel: it stays RGB here.
   grey = d.jpeg.jpeg_color_space == JCS_GRAYSCALE || (grey && d.jpeg.jpeg_color_space == JCS_YCbCr);
-  d.jpeg.out_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
+  d.jpeg.out_color_space = inks ? JCS_CMYK : grey ? JCS_GRAYSCALE : JCS_RGB;
   d.jpeg.dct_method = JDCT_ISLOW;
   out.channels = grey ? 1 : 3;
   out.height = d.jpeg.image_height;
@@ -64,13 +62,24 @@ bool read_header(Decoder& d, std::string_view bytes, bool grey, Image& out) {
   return true;
 }
 
+// Adobe's files hold 255 - ink. The product of what the black and a colour let through, as Pillow rounds it.
+void to_rgb(const std::uint8_t* inverted, std::int64_t width, std::uint8_t* rgb) {
+  for (std::int64_t x = 0; x < width; ++x, inverted += 4)
+    for (int c = 0; c < 3; ++c) {
+      const int light = inverted[3], product = (255 - inverted[c]) * light + 128;
+      *rgb++ = static_cast<std::uint8_t>(light - (((product >> 8) + product) >> 8));
+    }
+}
+
 bool read_pixels(Decoder& d, Image& out) {
   if (setjmp(d.jump)) return false;
   jpeg_start_decompress(&d.jpeg);
   while (d.jpeg.output_scanline < d.jpeg.output_height) {
-    JSAMPROW row = out.pixels.data() + static_cast<std::size_t>(d.jpeg.output_scanline) *
-                                           static_cast<std::size_t>(out.width * out.channels);
+    std::uint8_t* pixels = out.pixels.data() + static_cast<std::size_t>(d.jpeg.output_scanline) *
+                                                   static_cast<std::size_t>(out.width * out.channels);
+    JSAMPROW row = d.inks.empty() ? pixels : d.inks.data();
     jpeg_read_scanlines(&d.jpeg, &row, 1);
+    if (!d.inks.empty()) to_rgb(row, out.width, pixels);
   }
   jpeg_finish_decompress(&d.jpeg);
   return !d.damaged;
@@ -89,6 +98,7 @@ std::string decode_jpeg(std::string_view bytes, bool shape_only, bool grey, Imag
   if (out.height > kMostPixelsASide || out.width > kMostPixelsASide) return "image too large";
   if (shape_only) return "";
   out.pixels.resize(static_cast<std::size_t>(out.height * out.width * out.channels));
+  if (d.jpeg.out_color_space == JCS_CMYK) d.inks.resize(static_cast<std::size_t>(out.width) * 4);
   return read_pixels(d, out) ? "" : d.message;
 }
 
