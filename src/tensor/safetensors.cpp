@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "tensor/mapped_tensor.hpp"
 
 namespace expunge::tensor {
 namespace {
@@ -119,15 +120,15 @@ const Dtype& dtype_of(const std::string& name, const torch::Tensor& t) {
 }  // namespace
 
 Safetensors read_safetensors(const fs::path& path) {
-  const MappedFile file(path);
-  if (file.size() < 8) corrupt(path, fmt::format("{} bytes are too few", file.size()));
+  const auto file = std::make_shared<const MappedFile>(path);
+  if (file->size() < 8) corrupt(path, fmt::format("{} bytes are too few", file->size()));
   std::uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, file.data(), 8);
-  if (header_bytes > kMaxHeader || header_bytes > file.size() - 8)
-    corrupt(path, fmt::format("a header of {} bytes in a file of {}", header_bytes, file.size()));
-  const auto header = parse_header(path, file.view().substr(8, header_bytes));
-  const auto data_bytes = static_cast<std::int64_t>(file.size() - 8 - header_bytes);
-  const std::uint8_t* data = file.data() + 8 + header_bytes;
+  std::memcpy(&header_bytes, file->data(), 8);
+  if (header_bytes > kMaxHeader || header_bytes > file->size() - 8)
+    corrupt(path, fmt::format("a header of {} bytes in a file of {}", header_bytes, file->size()));
+  const auto header = parse_header(path, file->view().substr(8, header_bytes));
+  const auto data_bytes = static_cast<std::int64_t>(file->size() - 8 - header_bytes);
+  const std::uint8_t* data = file->data() + 8 + header_bytes;
 
   Safetensors out;
   std::vector<Region> regions;
@@ -146,9 +147,7 @@ Safetensors read_safetensors(const fs::path& path) {
       corrupt(path, fmt::format("{} begins at byte {}, expected {} ({})", r.name, r.begin, at,
                                 r.begin > at ? "a hole" : "an overlap"));
     at = r.end;
-    torch::Tensor t = at::empty(r.shape, torch::TensorOptions().dtype(r.dtype->type));
-    if (r.end > r.begin) std::memcpy(t.data_ptr(), data + r.begin, static_cast<std::size_t>(r.end - r.begin));
-    out.tensors[r.name] = t;
+    out.tensors[r.name] = mapped_tensor(file, data + r.begin, r.shape, {}, r.dtype->type);
   }
   if (at != data_bytes) corrupt(path, fmt::format("{} bytes follow the last tensor", data_bytes - at));
   return out;

@@ -10,7 +10,8 @@
 namespace expunge::tensor {
 
 struct Safetensors {
-  std::map<std::string, torch::Tensor> tensors;  // own memory, host
+  // On the host. Views of the mapped file where its alignment allows that, so never write into them.
+  std::map<std::string, torch::Tensor> tensors;
   std::map<std::string, std::string> metadata;
 };
 
