@@ -1,11 +1,12 @@
 // Vision transformer (Dosovitskiy et al. 2021) as Hugging Face holds it: patches by convolution, class token,
 // learned positions, pre-norm layers, final norm, linear head on the class token (no pooler).
 #include <array>
-#include <cmath>
 
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
+#include "models/transformer_cost.hpp"
 #ifdef EXPUNGE_ENGINE
+#include "models/torch/attention.hpp"
 #include "models/torch/blocks.hpp"
 #include "models/torch/recorder.hpp"
 #endif
@@ -17,6 +18,9 @@ struct Sizes {
   std::int64_t channels, height, width, patch, hidden, layers, heads, inner, classes;
   bool qkv_bias;
   std::int64_t patches(std::int64_t h, std::int64_t w) const { return (h / patch) * (w / patch); }
+  LayerShape layer(std::int64_t h, std::int64_t w) const {
+    return {static_cast<double>(patches(h, w) + 1), static_cast<double>(hidden), static_cast<double>(inner)};
+  }
 };
 
 Sizes read_sizes(const nlohmann::json& config) {
@@ -102,13 +106,10 @@ std::int64_t parameters(const nlohmann::json& config) {
 
 Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
   const Sizes s = read_sizes(config);
-  const auto d = static_cast<double>(s.hidden), patches = static_cast<double>(s.patches(height, width)),
-             tokens = patches + 1;
+  const auto d = static_cast<double>(s.hidden), patches = static_cast<double>(s.patches(height, width));
   const double first = 2 * patches * d * static_cast<double>(s.channels * s.patch * s.patch);
-  const double layer =
-      8 * tokens * d * d + 4 * tokens * tokens * d + 4 * tokens * d * static_cast<double>(s.inner);
-  const double forward =
-      first + static_cast<double>(s.layers) * layer + 2 * d * static_cast<double>(s.classes);
+  const double forward = first + static_cast<double>(s.layers) * layer_flops(s.layer(height, width)) +
+                         2 * d * static_cast<double>(s.classes);
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
@@ -122,20 +123,13 @@ std::vector<Projection> projections(const nlohmann::json& config) {
   return out;
 }
 
-// Gradients flow from the head down to the first layer's adapters: through every matrix above them, into none
-// of their weights.
 Cost lora_cost(const nlohmann::json& config, std::int64_t height, std::int64_t width, std::int64_t rank) {
   const Sizes s = read_sizes(config);
-  const auto d = static_cast<double>(s.hidden), layers = static_cast<double>(s.layers),
-             tokens = static_cast<double>(s.patches(height, width) + 1);
-  const double matrix = 2 * tokens * d * d, scores = 2 * tokens * tokens * d,
-               mlp = 4 * tokens * d * static_cast<double>(s.inner),
-               adapters = 2 * 4 * tokens * static_cast<double>(rank) * d,
-               head = 2 * d * static_cast<double>(s.classes);
-  const double upper = 4 * matrix + mlp + 4 * scores + 2 * adapters;
-  // The first layer's input needs no gradient, nor does its key.
-  const double lowest = matrix + mlp + 3 * scores + 1.5 * adapters;
-  return {cost(config, height, width).forward + layers * adapters, 2 * head + (layers - 1) * upper + lowest};
+  const auto r = static_cast<double>(rank), layers = static_cast<double>(s.layers),
+             head = 2 * static_cast<double>(s.hidden * s.classes);
+  const LayerShape layer = s.layer(height, width);
+  return {cost(config, height, width).forward + layers * adapter_flops(layer, r),
+          2 * head + adapted_layers_backward(layer, layers, r)};
 }
 
 const RegisterDescriptor entry{{.family = "vit",
@@ -191,12 +185,12 @@ class ViT : public Model {
                   sizes_.width);
     torch::Tensor x = patches_->forward(pixels).flatten(2).transpose(1, 2);  // [n, patches, hidden]
     const std::int64_t n = x.size(0);
-    x = dropped(at::cat({broadcast(class_token_, n), x}, 1) + broadcast(positions_, n), dropout_);
+    x = drop(at::cat({broadcast(class_token_, n), x}, 1) + broadcast(positions_, n));
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
       x = x + attend(layer, layer.norm_before->forward(x));
-      const torch::Tensor inner = dropped(
-          layer.narrow->forward(activation_(layer.widen->forward(layer.norm_after->forward(x)))), dropout_);
+      const torch::Tensor inner =
+          drop(layer.narrow->forward(activation_(layer.widen->forward(layer.norm_after->forward(x)))));
       x = x + adapted(fmt::format("layer{}", i), inner);
     }
     const torch::Tensor features = norm_->forward(x), pooled = features.select(1, 0);
@@ -240,21 +234,15 @@ class ViT : public Model {
     return l;
   }
 
-  torch::Tensor dropped(const torch::Tensor& x, double p) const {
-    return p > 0 ? at::dropout(x, p, is_training()) : x;
-  }
+  torch::Tensor drop(const torch::Tensor& x) const { return dropped(x, dropout_, is_training()); }
 
-  // softmax(Q K^T / sqrt(d)) V over heads, mixed by the output projection.
   torch::Tensor attend(const Layer& layer, const torch::Tensor& x) const {
-    const std::int64_t n = x.size(0), tokens = x.size(1), width = sizes_.hidden / sizes_.heads;
-    const auto heads = [&](const torch::Tensor& t) {
-      return t.view({n, tokens, sizes_.heads, width}).transpose(1, 2);
+    const auto heads = [&](const std::shared_ptr<Linear>& projection) {
+      return split_heads(projection->forward(x), sizes_.heads);
     };
-    const torch::Tensor q = heads(layer.query->forward(x)), k = heads(layer.key->forward(x)),
-                        v = heads(layer.value->forward(x));
-    const torch::Tensor scores = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(width));
-    const torch::Tensor mixed = at::matmul(dropped(at::softmax(scores, -1), attention_dropout_), v);
-    return dropped(layer.mix->forward(mixed.transpose(1, 2).reshape({n, tokens, sizes_.hidden})), dropout_);
+    const torch::Tensor mixed = attention(heads(layer.query), heads(layer.key), heads(layer.value), {},
+                                          attention_dropout_, is_training());
+    return drop(layer.mix->forward(join_heads(mixed)));
   }
 
   Sizes sizes_;

@@ -88,7 +88,8 @@ class PlainTrainer {
   }
 
   Step step(models::Tensors batch, double lr) {
-    batch["pixel_values"] = batch.at("pixel_values").to(torch::kDouble);
+    for (auto& [name, value] : batch)
+      if (value.is_floating_point()) value = value.to(torch::kDouble);
     for (auto& s : slots_) s.parameter.mutable_grad() = torch::Tensor();
     const torch::Tensor loss = backward(*model_, batch);
     const torch::NoGradGuard no_grad;

@@ -37,9 +37,10 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
 }
 
-torch::Tensor Linear::forward(const torch::Tensor& x) {
+torch::Tensor Linear::forward(const torch::Tensor& x, bool shared) {
   const torch::Tensor y = at::linear(x, weight, bias);
-  if (Recorder* r = Recorder::active()) r->uses.push_back({LayerUse::kLinear, weight, bias, x, y});
+  if (Recorder* r = Recorder::active())
+    r->uses.push_back({shared ? LayerUse::kShared : LayerUse::kLinear, weight, bias, x, y});
   if (!lora_a.defined()) return y;
   const torch::Tensor in = lora_dropout_ > 0 ? at::dropout(x, lora_dropout_, is_training()) : x;
   return y + at::linear(at::linear(in, lora_a), lora_b) * lora_scale_;
@@ -73,16 +74,27 @@ void add_adapters(Model& model, const std::vector<Projection>& projections, std:
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-               std::int64_t padding, bool with_bias)
-    : stride_(stride), padding_(padding) {
-  weight = register_parameter("weight", torch::zeros({out, in, kernel, kernel}));
+               std::int64_t padding, bool with_bias, std::int64_t groups, std::int64_t dilation)
+    : stride_(stride), padding_(padding), groups_(groups), dilation_(dilation) {
+  weight = register_parameter("weight", torch::zeros({out, in / groups, kernel, kernel}));
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
 }
 
-torch::Tensor Conv2d::forward(const torch::Tensor& x) {
-  const torch::Tensor y = at::conv2d(x, weight, bias, stride_, padding_);
+torch::Tensor Conv2d::forward(const torch::Tensor& x, std::int64_t padding) {
+  const torch::Tensor y = at::conv2d(x, weight, bias, stride_, padding, dilation_, groups_);
   if (Recorder* r = Recorder::active())
-    r->uses.push_back({LayerUse::kConvolution, weight, bias, x, y, 1, stride_, padding_});
+    r->uses.push_back({LayerUse::kConvolution, weight, bias, x, y, 1, stride_, padding, dilation_, groups_});
+  return y;
+}
+
+Embedding::Embedding(std::int64_t count, std::int64_t width, std::int64_t row) : padding(row) {
+  weight = register_parameter("weight", torch::zeros({count, width}));
+}
+
+torch::Tensor Embedding::forward(const torch::Tensor& ids) {
+  const torch::Tensor y = at::embedding(weight, ids, padding);
+  if (Recorder* r = Recorder::active())
+    r->uses.push_back({LayerUse::kEmbedding, weight, {}, ids, y, padding});
   return y;
 }
 
@@ -113,9 +125,21 @@ torch::Tensor Adapter::forward(const torch::Tensor& x) {
   return x + up_->forward(at::relu(down_->forward(last))).transpose(1, 2).reshape(x.sizes());
 }
 
+torch::Tensor dropped(const torch::Tensor& x, double p, bool training) {
+  return training && p > 0 ? at::dropout(x, p, true) : x;
+}
+
+torch::Tensor drop_path(const torch::Tensor& x, double p, bool training) {
+  if (!training || p <= 0) return x;
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+  shape[0] = x.size(0);
+  return x * (at::empty(shape, x.options()).bernoulli_(1 - p) / (1 - p));
+}
+
 Activation activation_of(const nlohmann::json& config, const std::string& key, const std::string& fallback) {
   static const std::map<std::string, Activation> known = {
       {"relu", [](const torch::Tensor& x) { return at::relu(x); }},
+      {"relu6", [](const torch::Tensor& x) { return at::clamp(x, 0, 6); }},
       {"gelu", [](const torch::Tensor& x) { return at::gelu(x); }},
       {"gelu_new", [](const torch::Tensor& x) { return at::gelu(x, "tanh"); }},
       {"gelu_pytorch_tanh", [](const torch::Tensor& x) { return at::gelu(x, "tanh"); }},
@@ -199,6 +223,9 @@ void initialize_transformer(Model& model, const Rng& rng, double deviation) {
     else
       value.fill_(ends_with(p.key(), "bias") ? 0 : 1);
   }
+  for (const auto& module : model.modules(false))
+    if (auto* table = dynamic_cast<Embedding*>(module.get()); table && table->padding >= 0)
+      table->weight[table->padding].zero_();
 }
 
 }  // namespace expunge::models

@@ -11,7 +11,8 @@ namespace expunge::models {
 class Linear : public torch::nn::Module {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias = true);
-  torch::Tensor forward(const torch::Tensor& x);
+  // `shared`: x serves all samples alike, dimension 0 is not theirs.
+  torch::Tensor forward(const torch::Tensor& x, bool shared = false);
   // A: U(+-1/sqrt(in)), keyed by (rng, element); B: 0, so that outputs stay what they were.
   void add_adapter(std::int64_t rank, double scale, double dropout, const Rng& rng);
   void merge_adapter();  // W <- W + scale * B A; the adapter's B becomes 0
@@ -29,12 +30,23 @@ void add_adapters(Model& model, const std::vector<Projection>& projections, std:
 class Conv2d : public torch::nn::Module {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-         bool with_bias);
-  torch::Tensor forward(const torch::Tensor& x);
+         bool with_bias, std::int64_t groups = 1, std::int64_t dilation = 1);
+  torch::Tensor forward(const torch::Tensor& x) { return forward(x, padding_); }
+  torch::Tensor forward(const torch::Tensor& x, std::int64_t padding);  // another padding than its own
   torch::Tensor weight, bias;
 
  private:
-  std::int64_t stride_, padding_;
+  std::int64_t stride_, padding_, groups_, dilation_;
+};
+
+// Rows of a table [count, width]; ids are int64. The row of `padding` (if >= 0) starts at 0 and gets no
+// gradient, as torch.nn.Embedding has it.
+class Embedding : public torch::nn::Module {
+ public:
+  Embedding(std::int64_t count, std::int64_t width, std::int64_t padding = -1);
+  torch::Tensor forward(const torch::Tensor& ids);
+  torch::Tensor weight;
+  const std::int64_t padding;
 };
 
 class LayerNorm : public torch::nn::Module {
@@ -57,9 +69,14 @@ class Adapter : public torch::nn::Module {
   std::shared_ptr<Linear> down_, up_;
 };
 
+// Dropout of elements, and of whole samples (DropPath: Huang et al. 2016), drawn from the default generator,
+// which is seeded anew for each grain. x itself outside training and at p = 0.
+torch::Tensor dropped(const torch::Tensor& x, double p, bool training);
+torch::Tensor drop_path(const torch::Tensor& x, double p, bool training);
+
 using Activation = torch::Tensor (*)(const torch::Tensor&);
-// The function that config.json's `key` names: relu, gelu (erf), gelu_new and gelu_pytorch_tanh (tanh),
-// quick_gelu, silu, tanh. DataError 65 for an unknown one.
+// The function that config.json's `key` names: relu, relu6, gelu (erf), gelu_new and gelu_pytorch_tanh
+// (tanh), quick_gelu, silu, tanh. DataError 65 for an unknown one.
 Activation activation_of(const nlohmann::json& config, const std::string& key, const std::string& fallback);
 
 // Modules under dotted names, so that a family is written with the tensor names of its files: the containers
@@ -85,7 +102,8 @@ void fill_kaiming_fan_out(torch::Tensor weight, const Rng& rng);
 // The convolutional networks' initialiser: convolutions kaiming, norms 1 and 0, linear layers U(+-1/sqrt(fan
 // in)), statistics 0 and 1.
 void initialize_convolutional(Model& model, const Rng& rng);
-// The transformers': matrices, convolutions, embeddings and tokens truncated normal, biases 0, norms 1 and 0.
+// The transformers': matrices, convolutions, embeddings and tokens truncated normal, rows of padding and
+// biases 0, norms 1 and 0.
 void initialize_transformer(Model& model, const Rng& rng, double deviation);
 
 }  // namespace expunge::models

@@ -104,15 +104,27 @@ struct RegisterBuilder {
   RegisterBuilder(std::string model_type, Builder builder);
 };
 
-// Hugging Face folder: config.json + model.safetensors. Loading repairs names (wrapper prefix "module.",
-// gamma/beta, a missing or superfluous base prefix) and converts floats to the model's dtype; it checks
-// everything before it writes anything and throws DataError 65 naming every missing, unexpected or misshapen
-// tensor, and DataError 66 when files are absent. Another architecture's config.json, or settings that differ
-// from the model's, are DataError 65. `load_tensors` takes the file alone, for published weights without a
-// config.json. `save` writes both files atomically, model.safetensors first.
+// What loading did beyond copying tensors of the model's own names and types.
+struct LoadReport {
+  std::vector<std::string>
+      missing;  // the model's, which the file may lack, or which share memory with one it has
+  std::vector<std::string> unexpected;  // the file's, which this family ignores
+  std::vector<std::string> fresh;       // of the head, left as they were (fresh_head)
+  std::vector<std::string> converted;   // from another floating-point type
+  std::vector<std::string> not_finite;  // with NaN or infinite values; also warned of
+};
+
+// Hugging Face folder: config.json and the weights, in any form that tensor/checkpoint.hpp reads. Loading
+// repairs names (wrapper prefix "module.", gamma/beta, a missing or superfluous base prefix) and converts
+// floats to the model's dtype; it checks everything before it writes anything and throws DataError 65 naming
+// every missing, unexpected or misshapen tensor, and DataError 66 when files are absent. Another
+// architecture's config.json, or settings that differ from the model's, are DataError 65. `load_tensors`
+// takes weights alone (a file or a folder), without a config.json; with `fresh_head` the tensors outside the
+// backbone may be missing or of another shape (another number of classes) and keep the model's values. `save`
+// writes both files atomically, model.safetensors first.
 nlohmann::json read_config(const std::filesystem::path& folder);
-void load_weights(Model& model, const std::filesystem::path& folder);
-void load_tensors(Model& model, const std::filesystem::path& file);
+LoadReport load_weights(Model& model, const std::filesystem::path& folder, bool fresh_head = false);
+LoadReport load_tensors(Model& model, const std::filesystem::path& path, bool fresh_head = false);
 void save(const Model& model, const std::filesystem::path& folder,
           const std::map<std::string, std::string>& metadata = {});
 

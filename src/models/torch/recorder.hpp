@@ -14,13 +14,15 @@ struct LayerUse {
   enum Kind {
     kLinear,       // input [n, ..., in], output [n, ..., out]
     kConvolution,  // input [n, C, H, W], output [n, O, H', W']
+    kEmbedding,    // input ids [n, ...], output [n, ..., width]; the row `dim` (if >= 0) gets no gradient
     kScale,        // output = input * weight + bias; input is the normalised one, channels at `dim`
-    kBroadcast     // output [n, ...] is the weight [1, ...], once for each sample
+    kBroadcast,    // output [n, ...] is the weight [1, ...], once for each sample
+    kShared        // one output for all samples: their gradients cannot be told apart here
   };
   Kind kind;
   torch::Tensor weight, bias;  // bias may be undefined
   torch::Tensor input, output;
-  std::int64_t dim = -1, stride = 1, padding = 0;
+  std::int64_t dim = -1, stride = 1, padding = 0, dilation = 1, groups = 1;
 };
 
 class Recorder {

@@ -1,11 +1,14 @@
-// Hugging Face folders: config.json and model.safetensors.
+// Hugging Face folders: config.json and weights.
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/log.hpp"
 #include "core/text.hpp"
 #include "models/config_json.hpp"
 #include "models/torch/model.hpp"
+#include "tensor/checkpoint.hpp"
 #include "tensor/safetensors.hpp"
 
 namespace expunge::models {
@@ -38,6 +41,12 @@ std::string modern_name(std::string name, const std::map<std::string, torch::Ten
   return name;
 }
 
+// Older files do not count batches, newer ones leave Swin's constant table out.
+bool may_be_absent(const std::string& name) {
+  return name.find("num_batches_tracked") != std::string::npos ||
+         name.find("relative_position_index") != std::string::npos;
+}
+
 std::string shape_text(torch::IntArrayRef shape) {
   std::vector<std::string> sizes;
   for (auto d : shape) sizes.push_back(std::to_string(d));
@@ -56,6 +65,26 @@ void check_settings(const Model& model, const nlohmann::json& config, const std:
           fmt::format("{}: {} is {}, expected {}", path, key, theirs.at(key).dump(), value.dump()));
 }
 
+// Outside the backbone, as far as names tell.
+bool in_head(const Model& model, const std::string& name) {
+  const auto prefix = model.base_prefix(), head = model.head_prefix();
+  return prefix.empty() ? !head.empty() && name.starts_with(head + ".") : !name.starts_with(prefix + ".");
+}
+
+// A sum is not finite when a value is not; where it is not, the values are looked at one by one.
+bool all_finite(const torch::Tensor& value) {
+  if (!value.is_floating_point() || value.numel() == 0) return true;
+  const torch::NoGradGuard no_grad;
+  return std::isfinite(value.sum(torch::kFloat).item<float>()) || at::isfinite(value).all().item<bool>();
+}
+
+// The same memory under another name, which the file has.
+bool tied(const torch::Tensor& value, const std::vector<std::pair<torch::Tensor, torch::Tensor>>& copies) {
+  return std::any_of(copies.begin(), copies.end(), [&](const auto& copy) {
+    return value.numel() > 0 && copy.first.data_ptr() == value.data_ptr();
+  });
+}
+
 }  // namespace
 
 nlohmann::json read_config(const std::filesystem::path& folder) {
@@ -69,44 +98,60 @@ nlohmann::json read_config(const std::filesystem::path& folder) {
   }
 }
 
-void load_weights(Model& model, const std::filesystem::path& folder) {
+LoadReport load_weights(Model& model, const std::filesystem::path& folder, bool fresh_head) {
   check_settings(model, read_config(folder), (folder / "config.json").string());
-  load_tensors(model, folder / "model.safetensors");
+  return load_tensors(model, folder, fresh_head);
 }
 
-void load_tensors(Model& model, const std::filesystem::path& path) {
-  const auto file = tensor::read_safetensors(path);
+LoadReport load_tensors(Model& model, const std::filesystem::path& path, bool fresh_head) {
+  const auto file = tensor::read_checkpoint(path);
   auto wanted = state_of(model);
   const std::string prefix = model.base_prefix();
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;
   std::vector<std::string> problems;
+  LoadReport report;
   for (const auto& [raw, value] : file.tensors) {
     const auto name = modern_name(raw, wanted, prefix);
     const auto found = wanted.find(name);
     if (found == wanted.end()) {
-      if (!model.ignores(raw)) problems.push_back("unexpected " + raw);
+      (model.ignores(raw) ? report.unexpected : problems)
+          .push_back(model.ignores(raw) ? raw : "unexpected " + raw);
       continue;
     }
     const torch::Tensor& target = found->second;
+    if (fresh_head && in_head(model, name) && target.sizes() != value.sizes()) continue;
     if (target.sizes() != value.sizes())
-      problems.push_back(fmt::format("{} has shape {}, the model's is {}", raw, shape_text(value.sizes()),
-                                     shape_text(target.sizes())));
+      problems.push_back(fmt::format(
+          "{} has shape {}, the model's is {}{}", raw, shape_text(value.sizes()), shape_text(target.sizes()),
+          in_head(model, name) ? " (another number of classes: load with a fresh head)" : ""));
     else if (target.is_floating_point() != value.is_floating_point())
       problems.push_back(
           fmt::format("{} holds {}", raw,
                       value.is_floating_point() ? "floats, expected integers" : "integers, expected floats"));
+    else if (target.scalar_type() != value.scalar_type())
+      report.converted.push_back(raw);
+    if (!all_finite(value)) report.not_finite.push_back(raw);
     copies.emplace_back(target, value);
     wanted.erase(found);
   }
-  for (const auto& [name, value] : wanted)  // older files do not count batches
-    if (name.find("num_batches_tracked") == std::string::npos) problems.push_back("missing " + name);
+  for (const auto& [name, value] : wanted) {
+    if (fresh_head && in_head(model, name))
+      report.fresh.push_back(name);
+    else if (may_be_absent(name) || tied(value, copies))
+      report.missing.push_back(name);
+    else
+      problems.push_back("missing " + name);
+  }
   if (!problems.empty()) {
     const auto count = problems.size();
     throw DataError::corrupt(fmt::format("{}: {} tensor{} not fit the model: {}", path.string(), count,
                                          count == 1 ? " does" : "s do", join(problems, "; ")));
   }
+  if (!report.not_finite.empty())
+    log::warn("{}: NaN or infinite values in {}", path.string(), join(report.not_finite, ", "));
   const torch::NoGradGuard no_grad;
   for (auto& [target, value] : copies) target.copy_(value);
+  return report;
 }
 
 void save(const Model& model, const std::filesystem::path& folder,

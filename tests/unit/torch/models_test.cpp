@@ -11,6 +11,7 @@
 #include "models/torch/model.hpp"
 #include "tensor/safetensors.hpp"
 #include "tests/unit/torch/folder.hpp"
+#include "tests/unit/torch/tiny_families.hpp"
 
 namespace expunge {
 namespace {
@@ -80,17 +81,16 @@ TEST_P(Layout, SurvivesARoundTrip) {
   ASSERT_EQ(file.tensors.size(), a.size());
   for (const auto& [name, value] : a) EXPECT_TRUE(at::equal(value, b.at(name))) << name;
 
-  const torch::Tensor x = torch::ones({2, GetParam().value("num_channels", 3), 8, 8});
+  const models::Tensors inputs = test::tiny_inputs(GetParam(), 2);
   saved->eval();
   loaded->eval();
-  EXPECT_TRUE(at::equal(saved->forward({{"pixel_values", x}}).at("logits"),
-                        loaded->forward({{"pixel_values", x}}).at("logits")));
+  EXPECT_TRUE(at::equal(saved->forward(inputs).at("logits"), loaded->forward(inputs).at("logits")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Layout, testing::Values(tiny_vit(), tiny_resnet(), resnet8()),
-                         [](const auto& info) {
-                           return info.param.at("model_type").template get<std::string>();
-                         });
+INSTANTIATE_TEST_SUITE_P(Images, Layout, testing::ValuesIn(test::tiny_images()),
+                         [](const auto& info) { return test::family_name(info.param); });
+INSTANTIATE_TEST_SUITE_P(Texts, Layout, testing::ValuesIn(test::tiny_texts()),
+                         [](const auto& info) { return test::family_name(info.param); });
 
 TEST(Names, AreThoseOfThePublishedFiles) {
   const State cifar = state_of(*models::build(resnet8()));
@@ -148,6 +148,51 @@ TEST_F(Loading, IgnoresWhatTheArchitectureDoesNotUse) {
   EXPECT_EQ(refusal(*model, folder.path), "");
 }
 
+// Heads of pre-training, poolers that a family does not use; and what newer files leave out.
+TEST_F(Loading, TakesThePublishedFilesOfTheTextFamilies) {
+  for (const auto& config : test::tiny_texts()) {
+    const auto source = fresh(config);
+    State file;
+    for (const auto& [name, value] : state_of(*source)) {
+      const std::string prefix = source->base_prefix() + ".";
+      file[name.rfind(prefix, 0) == 0 ? name.substr(prefix.size()) : name] =
+          value;  // a bare backbone's names
+    }
+    for (const char* name : {"cls.predictions.bias", "lm_head.bias", "embeddings.position_ids"})
+      file[name] = torch::zeros({2});
+    if (config.at("model_type") == "roberta") file["pooler.dense.bias"] = torch::zeros({12});
+    write(config, file);
+    const auto model = fresh(config, 2);
+    EXPECT_EQ(refusal(*model, folder.path), "") << config.at("model_type");
+    const State loaded = state_of(*model);
+    for (const auto& [name, value] : state_of(*source))
+      EXPECT_TRUE(at::equal(loaded.at(name), value)) << name;
+  }
+}
+
+TEST_F(Loading, SwinsIndexMayBeAbsentAndIsNotTrusted) {
+  const auto config = test::tiny_images().at(5);
+  const auto source = fresh(config);
+  State state = state_of(*source);
+  const auto inputs = test::tiny_inputs(config, 2);
+  source->eval();
+  const torch::Tensor expected = source->forward(inputs).at("logits");
+  std::size_t indices = 0;
+  for (auto& [name, value] : state)
+    if (name.ends_with("relative_position_index")) value = value + 1'000'000, ++indices;
+  EXPECT_EQ(indices, 4u);
+  for (const bool there : {true, false}) {
+    if (!there)
+      for (auto it = state.begin(); it != state.end();)
+        it = it->first.ends_with("relative_position_index") ? state.erase(it) : std::next(it);
+    write(config, state);
+    const auto model = fresh(config, 2);
+    EXPECT_EQ(refusal(*model, folder.path), "");
+    model->eval();
+    EXPECT_TRUE(model->forward(inputs).at("logits").equal(expected));
+  }
+}
+
 TEST_F(Loading, ConvertsHalfPrecision) {
   State state = state_of(*fresh(tiny_vit()));
   for (auto& [name, value] : state) value = value.to(torch::kHalf);
@@ -180,7 +225,7 @@ TEST_F(Loading, NamesEveryTensorThatDoesNotFitAndLeavesTheModelAlone) {
   State before;
   for (const auto& [name, value] : state_of(*model)) before[name] = value.clone();
   const auto message = refusal(*model, folder.path);
-  expect_mentions(message, (folder.path / "model.safetensors").string());
+  expect_mentions(message, folder.path.string());
   expect_mentions(message, "5 tensors");
   expect_mentions(message, "missing vit.embeddings.cls_token");
   expect_mentions(message, "missing vit.layernorm.bias");
