@@ -98,9 +98,10 @@ std::map<std::string, double> compute_all(const Inputs& in) {
 bool same_bits(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
 TEST(Metrics, AreRegisteredUnderTheirNames) {
-  EXPECT_EQ(metrics::metric_names(),
-            (std::vector<std::string>{"accuracy", "auc", "calibration", "flops", "groups", "mia", "mia_svm",
-                                      "overall", "relearn", "retrain_likeness", "time", "transfer", "zrf"}));
+  EXPECT_EQ(
+      metrics::metric_names(),
+      (std::vector<std::string>{"accuracy", "auc", "calibration", "f1", "flops", "groups", "mia", "mia_svm",
+                                "overall", "relearn", "retrain_likeness", "time", "transfer", "zrf"}));
   EXPECT_EQ(metrics::find_metric("acuracy"), nullptr);
   EXPECT_TRUE(metrics::find_metric("zrf")->needs_random_networks);
   EXPECT_FALSE(metrics::find_metric("auc")->needs_random_networks);
@@ -139,6 +140,10 @@ TEST(Metrics, ColumnsKeepTheirNames) {
                                             "percent_of_retrain",
                                             "ece_test",
                                             "ece_forget",
+                                            "f1_micro_test",
+                                            "f1_macro_test",
+                                            "f1_micro_forget",
+                                            "f1_micro_retain",
                                             "worst_class_test",
                                             "class_spread_test",
                                             "worst_class_retain",

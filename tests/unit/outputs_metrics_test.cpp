@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "metrics/metric.hpp"
+#include "tests/unit/metrics_golden.hpp"
 
 namespace expunge::metrics {
 namespace {
@@ -64,6 +65,28 @@ TEST(RetrainLikeness, ByHand) {
   EXPECT_EQ(value("retrain_likeness", in, "forget_ks"), 0.5);
   EXPECT_NEAR(value("retrain_likeness", in, "forget_quality"), 1, 1e-12);
   EXPECT_TRUE(std::isnan(value("retrain_likeness", in, "retrain_js_test")));
+}
+
+// scikit-learn's f1_score over the classes without the first.
+TEST(F1, AsScikitLearn) {
+  EXPUNGE_NEEDS_GOLDEN();
+  for (const auto& entry : test::golden_block("f1").at("cases")) {
+    const auto labels = entry.at("labels").get<std::vector<std::int64_t>>(),
+               predictions = entry.at("predictions").get<std::vector<std::int64_t>>();
+    Inputs in;
+    in.classes = entry.at("num_classes").get<std::int64_t>();
+    Outputs out{.ids = {}, .labels = labels, .logits = {}, .classes = in.classes};
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      out.ids.push_back(static_cast<std::int64_t>(i));
+      for (std::int64_t k = 0; k < in.classes; ++k) out.logits.push_back(k == predictions[i] ? 1.0f : 0.0f);
+    }
+    in.outputs["test"] = out;
+    EXPECT_NEAR(value("f1", in, "f1_micro_test"), entry.at("micro_without_class0").get<double>(), 1e-9)
+        << entry.at("name");
+    EXPECT_NEAR(value("f1", in, "f1_macro_test"), entry.at("macro_without_class0").get<double>(), 1e-9)
+        << entry.at("name");
+    EXPECT_TRUE(std::isnan(value("f1", in, "f1_micro_forget")));
+  }
 }
 
 }  // namespace
