@@ -6,6 +6,7 @@
 
 #include "board/board.hpp"
 #include "cli/commands.hpp"
+#include "cli/table.hpp"
 #include "core/error.hpp"
 #include "core/text.hpp"
 #include "store/checkpoint_file.hpp"
@@ -25,13 +26,13 @@ json numbers(const std::map<std::string, double>& values) {
   return out;
 }
 
-json history_of(const store::Record& r) {
+// The columns of a table by name.
+json series_of(const std::vector<std::string>& columns, const std::vector<double>& values) {
   json out = json::object();
-  const std::size_t columns = r.history_columns.size();
-  for (std::size_t c = 0; c < columns; ++c) {
+  for (std::size_t c = 0; c < columns.size(); ++c) {
     json series = json::array();
-    for (std::size_t i = c; i < r.history.size(); i += columns) series.push_back(number(r.history[i]));
-    out[r.history_columns[c]] = series;
+    for (std::size_t i = c; i < values.size(); i += columns.size()) series.push_back(number(values[i]));
+    out[columns[c]] = series;
   }
   return out;
 }
@@ -66,7 +67,9 @@ json store_json(const std::filesystem::path& path, const json& attributes) {
               {"timing", numbers(r.timing)},
               {"rank_seconds", r.rank_seconds},
               {"segments", segments},
-              {"history", history_of(r)},
+              {"history", series_of(r.history_columns, r.history)},
+              {"requests", series_of(r.request_columns, r.requests)},
+              {"request_columns", r.request_columns},
               {"outputs", outputs},
               {"config", r.config},
               {"attributes", attributes}};
@@ -126,6 +129,18 @@ void print_members(const std::string& title, const json& object) {
     fmt::print("  {:<{}}  {}\n", name, width, scalar_text(value));
 }
 
+// One line a deletion request.
+void print_requests(const json& s) {
+  const auto columns = s.at("request_columns").get<std::vector<std::string>>();
+  if (columns.empty()) return;
+  std::vector<std::vector<std::string>> rows{columns};
+  for (std::size_t i = 0; i < s.at("requests").at(columns[0]).size(); ++i) {
+    rows.emplace_back();
+    for (const auto& column : columns) rows.back().push_back(scalar_text(s.at("requests").at(column)[i]));
+  }
+  fmt::print("\nrequests\n{}", text_table(rows, "  "));
+}
+
 void print_store(const json& s) {
   fmt::print(
       "{} {}\n{}\nstatus      {}{}\nparameters  {}\nresults     {}\n", s.at("kind").get<std::string>(),
@@ -138,6 +153,7 @@ void print_store(const json& s) {
     splits[name] = fmt::format("{} of {} correct", split.at("correct").get<std::int64_t>(),
                                split.at("count").get<std::int64_t>());
   print_members("splits", splits);
+  print_requests(s);
   print_members("flops", s.at("flops"));
   print_members("seconds", s.at("timing"));
   json segments = json::object();

@@ -28,8 +28,9 @@ struct Info {
   std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
   // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone.
   std::int64_t tokens = 0, vocabulary = 0;
-  std::string corruption;     // of the test images (data/corruption.hpp), or ""
-  std::string deletion_list;  // name of the published list in data/deletion_lists, or ""
+  std::vector<std::string> units = {};  // of deletion, beside samples and classes: image, image_pair, edge
+  std::string corruption;               // of the test images (data/corruption.hpp), or ""
+  std::string deletion_list;            // name of the published list in data/deletion_lists, or ""
 };
 
 // Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, the

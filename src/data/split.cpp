@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <map>
-#include <set>
+#include <numeric>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "core/rng.hpp"
 #include "data/deletion_list.hpp"
+#include "data/units.hpp"
 
 namespace expunge::data {
 namespace {
@@ -51,14 +51,6 @@ std::vector<bool> limited(const DataOptions& options, const char* key, std::int6
   return keep;
 }
 
-// ceil(ratio * classes): whole classes until their share reaches the ratio.
-std::int64_t classes_of(const Ratio& ratio, std::int64_t classes) {
-  const std::int64_t whole = ratio.floor_of(classes);
-  const bool exact =
-      static_cast<__int128>(ratio.numerator) * classes == static_cast<__int128>(whole) * ratio.denominator;
-  return exact ? whole : whole + 1;
-}
-
 // floor(10 * ratio * length); a published list ends at 10 %.
 std::int64_t published_prefix(const Ratio& ratio, const std::string& file, std::int64_t length) {
   const Ratio tenfold{ratio.numerator * kPublishedShare, ratio.denominator, ratio.text};
@@ -68,43 +60,6 @@ std::int64_t published_prefix(const Ratio& ratio, const std::string& file, std::
         "ratio {} is beyond the published deletion list {}, which holds 10 % of the training samples",
         ratio.text, file));
   return count;
-}
-
-// The deletion order by classes and the length of its prefix.
-std::int64_t order_by_class(const Dataset& dataset, const DataOptions& options, const Ratio& ratio,
-                            Ids& order) {
-  const std::int64_t classes = dataset.info().classes;
-  Ids place(static_cast<std::size_t>(classes));
-  const Ids class_order = keyed(options, "deletion_class", classes);
-  for (std::size_t i = 0; i < class_order.size(); ++i)
-    place[static_cast<std::size_t>(class_order[i])] = static_cast<std::int64_t>(i);
-  const auto place_of = [&](std::int64_t id) {
-    return place[static_cast<std::size_t>(dataset.label(Side::kTrain, id))];
-  };
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return place_of(a) < place_of(b); });
-  const std::int64_t chosen = classes_of(ratio, classes);
-  return std::count_if(order.begin(), order.end(), [&](auto id) { return place_of(id) < chosen; });
-}
-
-// The deletion order by images and the length of its prefix.
-std::int64_t order_by_image(const Dataset& dataset, const DataOptions& options, const Ratio& ratio,
-                            Ids& order) {
-  std::set<std::int64_t> images;
-  for (auto id : order) images.insert(image_of(dataset, Side::kTrain, id));
-  std::map<std::int64_t, std::int64_t> place;
-  if (!images.empty())
-    for (auto image : keyed(options, "deletion_image", *images.rbegin() + 1))
-      if (images.count(image)) place.emplace(image, static_cast<std::int64_t>(place.size()));
-  const auto place_of = [&](std::int64_t id) { return place.at(image_of(dataset, Side::kTrain, id)); };
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return place_of(a) < place_of(b); });
-  const std::int64_t chosen = ratio.floor_of(static_cast<std::int64_t>(images.size()));
-  return std::count_if(order.begin(), order.end(), [&](auto id) { return place_of(id) < chosen; });
-}
-
-void require_unit(const Info& info, const DataOptions& options) {
-  if (options.unit == "image" && info.tokens == 0)
-    throw ConfigError(fmt::format(
-        "data.unit = \"image\" forgets all pairs of an image; the samples of {} are no pairs", info.name));
 }
 
 const DeletionList& list_for(const Info& info, const DataOptions& options) {
@@ -169,8 +124,16 @@ DataOptions read_data_options(config::Reader& in) {
                              "share of the training samples set aside for validation");
   o.deletion = in.choice("deletion", o.deletion, {"drawn", "published"},
                          "where D_f comes from: keyed draws, or the list published for the data set");
-  o.unit = in.choice("unit", o.unit, {"sample", "class", "image"},
-                     "what is forgotten: single samples, whole classes, or images with all their pairs");
+  o.unit =
+      in.choice("unit", o.unit, kUnits,
+                "what is forgotten: single samples, whole classes, or images, pairs of images or edges with "
+                "all samples about them");
+  o.requests = in.numbers("requests", {}, config::gt(0),
+                          "shares of D_f that arrive one after another, adding up to 1; empty = all at once");
+  const double shares = std::accumulate(o.requests.begin(), o.requests.end(), 0.0);
+  if (!o.requests.empty() && std::fabs(shares - 1) > 1e-9)
+    in.problem("requests",
+               fmt::format("expected shares of D_f that add up to 1, these add up to {:g}", shares));
   o.augment_crop = in.integer("augment_crop", o.augment_crop, config::between(0, 1024),
                               "zero padding of the random crop in training, pixels; 0 = off");
   o.augment_flip =
@@ -179,7 +142,7 @@ DataOptions read_data_options(config::Reader& in) {
 }
 
 Splits make_splits(const Dataset& dataset, const DataOptions& options, const Ratio& ratio) {
-  require_unit(dataset.info(), options);
+  require_unit(dataset.info(), options.unit);
   const std::int64_t n = dataset.size(Side::kTrain);
   const DeletionList* published =
       options.deletion == "published" ? &list_for(dataset.info(), options) : nullptr;
@@ -203,15 +166,14 @@ Splits make_splits(const Dataset& dataset, const DataOptions& options, const Rat
     count = published_prefix(ratio, published->file, static_cast<std::int64_t>(published->indices.size()));
   } else {
     out.forget_order = take(keyed(options, "deletion", n), train, n);
-    count = options.unit == "class"   ? order_by_class(dataset, options, ratio, out.forget_order)
-            : options.unit == "image" ? order_by_image(dataset, options, ratio, out.forget_order)
-                                      : ratio.floor_of(static_cast<std::int64_t>(out.train.size()));
+    count = order_by_unit(dataset, options, ratio, out.forget_order);
   }
   if (count == 0 && ratio.numerator > 0)
     throw ConfigError(
         fmt::format("ratio {} of {} training samples of {} is less than one sample: nothing to forget",
                     ratio.text, out.train.size(), dataset.info().name));
   out.deletion_sha256 = sha256_of(out.forget_order, count);
+  out.requests = parts_of(dataset, options, {out.forget_order.begin(), out.forget_order.begin() + count});
   out.forget.assign(out.forget_order.begin(), out.forget_order.begin() + count);
   std::sort(out.forget.begin(), out.forget.end());
   std::set_difference(out.train.begin(), out.train.end(), out.forget.begin(), out.forget.end(),
@@ -221,7 +183,7 @@ Splits make_splits(const Dataset& dataset, const DataOptions& options, const Rat
 
 SplitSizes split_sizes(const Info& info, const DataOptions& options, const Ratio& ratio) {
   const auto at_most = [](std::int64_t limit, std::int64_t n) { return limit > 0 ? std::min(limit, n) : n; };
-  require_unit(info, options);
+  require_unit(info, options.unit);
   SplitSizes out;
   const std::int64_t samples = at_most(options.train_limit, info.train_size);
   out.test = at_most(options.test_limit, info.test_size);
@@ -239,6 +201,7 @@ SplitSizes split_sizes(const Info& info, const DataOptions& options, const Ratio
                                          : 0;
   }
   out.retain = out.train - out.forget;
+  out.requests = part_sizes(options, out.forget);
   return out;
 }
 

@@ -17,10 +17,10 @@ struct DataOptions {
   std::int64_t split_seed = 0;
   double val_fraction = 0;  // carved out of the (limited) training samples before anything trains on them
   std::string deletion = "drawn";  // drawn | published
-  // sample | class | image. class: whole classes in a keyed order, the smallest number k with k/classes >=
-  // ratio, so that D_f of a smaller ratio is contained in that of a larger one. image (pairs): floor(ratio *
-  // images) images, and every pair that contains one of them.
+  // sample | class | image | image_pair | edge (data/units.hpp).
   std::string unit = "sample";
+  // D_f arrives in so many requests, these shares of it; adding up to 1. Empty: all at once.
+  std::vector<double> requests = {};
   std::int64_t augment_crop = 0;  // zero-padding of the random crop, pixels; 0 = off
   bool augment_flip = false;      // horizontal flip with probability 1/2
 };
@@ -40,19 +40,21 @@ struct Splits {
   std::vector<std::int64_t> train, forget, retain, val, test;  // train = forget + retain
   std::vector<std::int64_t> forget_order;                      // deletion list, whole: D_f is its prefix
   std::string deletion_sha256;                                 // of the prefix in use
+  std::vector<std::vector<std::int64_t>> requests;             // D_f in the order of arrival; empty: at once
 };
 
 // Draws are keyed by (split_seed, purpose, sample id) alone: purposes train_limit, test_limit, val, deletion,
-// deletion_class, deletion_image. |D_f| = floor(ratio * n) of the n training samples left after limit and
-// validation, for drawn lists; floor(10 * ratio * length) for published ones, which hold 10 % of the full
-// training set (MU-Bench); their validation samples are drawn outside the list. ConfigError when the options
-// do not fit the data set.
+// deletion_class, deletion_image, deletion_image_pair, deletion_edge. |D_f| = floor(ratio * n) of the n
+// training samples left after limit and validation, for drawn lists; floor(10 * ratio * length) for published
+// ones, which hold 10 % of the full training set (MU-Bench); their validation samples are drawn outside the
+// list. ConfigError when the options do not fit the data set.
 Splits make_splits(const Dataset& dataset, const DataOptions& options, const Ratio& ratio);
 
-// Sizes without opening the data set, where its Info knows them: what plan needs. unit = "class" and "image"
-// assume equal ones.
+// Sizes without opening the data set, where its Info knows them: what plan needs. Units other than
+// samples are taken to be of equal size.
 struct SplitSizes {
   std::int64_t train = 0, forget = 0, retain = 0, val = 0, test = 0;
+  std::vector<std::int64_t> requests;
 };
 SplitSizes split_sizes(const Info& info, const DataOptions& options, const Ratio& ratio);
 

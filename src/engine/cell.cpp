@@ -9,6 +9,7 @@
 #include "core/log.hpp"
 #include "core/progress.hpp"
 #include "core/text.hpp"
+#include "engine/cell_requests.hpp"
 #include "engine/evaluate.hpp"
 #include "engine/node.hpp"
 #include "engine/relearn.hpp"
@@ -272,13 +273,22 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   };
   auto setup = node.setup(train, seed, cell.total_steps);
   setup.budget_flops = cell.budget_flops;
-  Context ctx(setup);
-  std::tie(record.status, record.status_text) = outcome_of([&] {
+  const auto program = [&](Context& ctx) {
     auto options =
         config::Reader::resolved("method." + cell.method, cell.settings.at("method_options"), problems);
-    runner->run(options, ctx);
-  });
-  const RunReport report = ctx.report();
+    return runner->run(options, ctx);
+  };
+  RunReport report;
+  if (node.splits.requests.empty()) {
+    Context ctx(setup);
+    std::tie(record.status, record.status_text) = outcome_of([&] { program(ctx); });
+    report = ctx.report();
+  } else {
+    const auto run = unlearn_in_requests(node, cell, setup, program);
+    record.status = run.status, record.status_text = run.text;
+    record.request_columns = kRequestColumns, record.requests = run.table;
+    report = run.report;
+  }
   node.progress.reset();
   record.parameter_hash = node.agreed_hash();
   if (record.status != "diverged")

@@ -36,6 +36,11 @@ data::DataOptions data_options_of(const nlohmann::json& settings) {
   return options;
 }
 
+// Optimiser steps of the run up to a checkpoint, those of earlier deletion requests included.
+std::int64_t steps_of(const store::Checkpoint& c) {
+  return c.state.at("global_step").get<std::int64_t>() + c.state.value("steps_before", std::int64_t{0});
+}
+
 }  // namespace
 
 Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, const std::string& dataset_name,
@@ -117,7 +122,7 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.save = [this](const store::Checkpoint& c) {
     if (!bench.options.checkpoints) return;
     store::Checkpoint with = c;
-    segments.back().last_step = c.state.at("global_step").get<std::int64_t>();
+    segments.back().last_step = steps_of(c);
     for (const auto& seg : segments)
       with.state["segments"].push_back(
           {seg.world_size, seg.first_step, seg.last_step, seg.host, seg.started_utc});
@@ -139,7 +144,7 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
     throw DataError::corrupt(fmt::format("checkpoint of {}: belongs to {}", id, s.resume->cell_id));
   std::int64_t first_step = 0;
   if (s.resume) {
-    first_step = s.resume->state.at("global_step").get<std::int64_t>();
+    first_step = steps_of(*s.resume);
     for (const auto& seg : s.resume->state.at("segments"))
       segments.push_back({seg[0].get<std::int64_t>(), seg[1].get<std::int64_t>(), seg[2].get<std::int64_t>(),
                           seg[3].get<std::string>(), seg[4].get<std::string>()});

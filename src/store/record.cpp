@@ -51,6 +51,16 @@ std::string science_sha256(const Record& record) {
     f.number(static_cast<std::int64_t>(sums.confusion.size()));
     for (auto n : sums.confusion) f.number(n);
   }
+  if (!record.requests.empty()) {
+    f.text("requests");
+    const std::size_t columns = record.request_columns.size();
+    for (std::size_t i = 0; i < record.requests.size(); ++i) {
+      const std::string& column = record.request_columns[i % columns];
+      if (column == "seconds") continue;
+      f.text(column);
+      f.real(record.requests[i]);
+    }
+  }
   return f.hex();
 }
 

@@ -44,6 +44,10 @@ struct Record {
   std::map<std::string, SplitSums> splits;
   std::string parameter_hash;  // XXH3-128 of parameters and float buffers, padding excluded
   nlohmann::json config;       // resolved settings, defaults included
+  // One row a deletion request where D_f arrives in parts, [requests, columns]; a column called seconds is
+  // provenance.
+  std::vector<std::string> request_columns;
+  std::vector<double> requests;
 
   // Provenance: may differ between two runs of the same cell.
   std::map<std::string, std::string>
@@ -59,7 +63,7 @@ struct Record {
   std::map<std::string, SplitOutputs> outputs;  // by split
 };
 
-// SHA-256 over id, status, row names and bits, parameter hash and split sums.
+// SHA-256 over id, status, row names and bits, parameter hash, split sums and requests.
 std::string science_sha256(const Record& record);
 
 }  // namespace expunge::store

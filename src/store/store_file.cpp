@@ -144,13 +144,21 @@ std::map<std::string, SplitOutputs> read_outputs(hid_t file) {
   return out;
 }
 
-void write_history(hid_t file, const Record& record) {
-  const std::size_t columns = record.history_columns.size();
-  const std::size_t rows = columns == 0 ? 0 : record.history.size() / columns;
-  h5::write<double>(file, "history", record.history, {rows, columns},
+// A dataset f64[rows, columns] with the attribute `columns`.
+void write_table(hid_t file, const char* name, const std::vector<std::string>& columns,
+                 const std::vector<double>& values) {
+  const std::size_t rows = columns.empty() ? 0 : values.size() / columns.size();
+  h5::write<double>(file, name, values, {rows, columns.size()},
                     {.chunk_rows = 1024, .deflate = 4, .checksum = true});
-  const h5::Handle dataset = h5::open_dataset(file, "history");
-  h5::set_attribute(dataset, "columns", record.history_columns);
+  const h5::Handle dataset = h5::open_dataset(file, name);
+  h5::set_attribute(dataset, "columns", columns);
+}
+
+void read_table(hid_t file, const char* name, std::vector<std::string>& columns,
+                std::vector<double>& values) {
+  values = h5::read<double>(file, name);
+  const h5::Handle dataset = h5::open_dataset(file, name);
+  columns = h5::texts_attribute(dataset, "columns");
 }
 
 void write_segments(hid_t file, const Record& record) {
@@ -186,8 +194,11 @@ void check_record(const fs::path& path, const Record& r) {
   };
   require(r.kind == "run" || r.kind == "original", "a store holds a run or an original");
   require(r.row.size() == r.row_names.size(), "the row has as many names as values");
-  require(r.history_columns.empty() ? r.history.empty() : r.history.size() % r.history_columns.size() == 0,
-          "the history has whole rows");
+  const auto whole = [](const std::vector<std::string>& columns, const std::vector<double>& values) {
+    return columns.empty() ? values.empty() : values.size() % columns.size() == 0;
+  };
+  require(whole(r.history_columns, r.history), "the history has whole rows");
+  require(whole(r.request_columns, r.requests), "the requests have whole rows");
   for (const auto& [name, s] : r.splits)
     require(s.confusion.empty() || s.confusion.size() == static_cast<std::size_t>(s.classes * s.classes),
             "a confusion matrix is square");
@@ -228,7 +239,8 @@ void fill_store(const h5::Handle& file, const Record& r, const std::string& scie
   h5::write_text(file, "config_json", config);
   write_named(file, "flops", r.flops);
   write_splits(file, r);
-  write_history(file, r);
+  write_table(file, "history", r.history_columns, r.history);
+  if (!r.requests.empty()) write_table(file, "requests", r.request_columns, r.requests);
   h5::write<double>(file, "rank_seconds", r.rank_seconds, {r.rank_seconds.size()});
   write_segments(file, r);
   write_outputs(file, r);
@@ -332,9 +344,8 @@ Record read_record(const fs::path& path) {
     read_free_attributes(file, r);
     r.flops = read_named(file, "flops");
     r.splits = read_splits(file);
-    r.history = h5::read<double>(file, "history");
-    const h5::Handle history = h5::open_dataset(file, "history");
-    r.history_columns = h5::texts_attribute(history, "columns");
+    read_table(file, "history", r.history_columns, r.history);
+    if (h5::has(file, "requests")) read_table(file, "requests", r.request_columns, r.requests);
     r.rank_seconds = h5::read<double>(file, "rank_seconds");
     r.segments = read_segments(file);
     r.outputs = read_outputs(file);

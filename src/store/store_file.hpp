@@ -10,6 +10,7 @@
 //   /config_json text (resolved settings; config_sha256 is its hash)
 //   /timing f64[P], /flops f64[K], each with the attribute `names`
 //   /history f64[E,H] with the attribute `columns`
+//   /requests f64[k,Q] the same, where D_f arrived in parts
 //   /rank_seconds f64[ranks]  /segments i64[S,3] (world size, first step, last step) with the attributes
 //   `host`, `started_utc` /logits/SPLIT f32[N,C], SPLIT_index i64[N], SPLIT_label i64[N], where outputs were
 //   kept

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "core/text.hpp"
 #include "metrics/metric.hpp"
+#include "models/input_kind.hpp"
 #include "sweep/axes.hpp"
 #include "sweep/profile.hpp"
 
@@ -195,11 +196,19 @@ RunSettings Sections::run_settings() {
 
 void Sections::price_model(Base& base, const config::Position& model_at) {
   const auto& descriptor = *models::find_descriptor(base.model);
-  if (descriptor.takes_text != (base.info.tokens > 0)) {
+  using models::InputKind;
+  const auto name_of = [](InputKind kind) {
+    return kind == InputKind::kImages  ? "images alone"
+           : kind == InputKind::kPairs ? "image-caption pairs"
+                                       : "texts alone";
+  };
+  const InputKind has = base.info.tokens == 0    ? InputKind::kImages
+                        : base.info.channels > 0 ? InputKind::kPairs
+                                                 : InputKind::kTexts;
+  if (models::input_kind(descriptor) != has) {
     problems_.add(model_at, "sweep.model",
-                  fmt::format("{} takes {}, {} has {}", base.model,
-                              descriptor.takes_text ? "image-caption pairs" : "images alone", base.dataset,
-                              descriptor.takes_text ? "images alone" : "image-caption pairs"));
+                  fmt::format("{} takes {}, {} has {}", base.model, name_of(models::input_kind(descriptor)),
+                              base.dataset, name_of(has)));
     base.usable = false;
     return;
   }
@@ -247,6 +256,8 @@ Base Sections::base(const std::string& dataset, const std::string& model, const 
   out.data_options = data::read_data_options(data);
   data.finish();
   out.data = data.resolved_values();
+  out.requests = out.data.at("requests");  // of cells: an original is the same however D_f arrives
+  out.data.erase("requests");
   read_original(out);
   out.evaluate = read_evaluate(layers("evaluate", dataset, model));
   out.budget = read_budget(layers("budget", dataset, model));

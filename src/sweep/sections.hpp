@@ -31,6 +31,7 @@ struct Base {
   data::Info info;
   data::DataOptions data_options;
   nlohmann::json dataset_options, data, original, evaluate, budget;  // resolved sections
+  nlohmann::json requests;                                           // of [data], which is without them
   config::Node original_node =
       config::node_from_json(nlohmann::json::object());  // resolved [original], as a layer
   config::TrainOptions original_train;

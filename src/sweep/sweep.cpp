@@ -107,6 +107,23 @@ class Expansion {
     return "";
   }
 
+  // The method's plan; where D_f arrives in parts, the sum over the requests.
+  MethodPlan over_requests(const Base& base, const methods::Descriptor& method, methods::Sizes sizes,
+                           const std::vector<std::int64_t>& requests) {
+    if (requests.empty()) return sections_.method(base, method, sizes);
+    MethodPlan sum;
+    sizes.retain += sizes.forget;
+    for (const auto part : requests) {
+      sizes.forget = part;
+      sizes.retain -= part;
+      auto plan = sections_.method(base, method, sizes);
+      plan.flops += sum.flops, plan.steps += sum.steps;
+      sum = std::move(plan);
+      if (sections_.problems().reports() > 0) break;
+    }
+    return sum;
+  }
+
   Family make_family(const Point& point) {
     Family out;
     out.base = base_of(point);
@@ -118,10 +135,10 @@ class Expansion {
     const methods::Sizes method_sizes{
         .forget = sizes.forget, .retain = sizes.retain, .classes = base.info.classes, .unseen = sizes.val};
     if (sized) check_needs(base, method, sizes);
-    const auto plan = sections_.method(base, method, method_sizes);
+    const auto plan = over_requests(base, method, method_sizes, sizes.requests);
     MethodPlan retrain;
     if (const auto* descriptor = methods::find_descriptor("retrain"))
-      retrain = sections_.method(base, *descriptor, method_sizes);
+      retrain = over_requests(base, *descriptor, method_sizes, sizes.requests);
     out.retrain_flops = retrain.flops;
     if (!sized || sections_.problems().reports() != before) return out;
     out.usable = true;
@@ -147,6 +164,7 @@ class Expansion {
                     {"evaluate", base.evaluate},
                     {"budget", budget},
                     {"reduction", reduction_}};
+    if (!base.requests.empty()) out.settings["data"]["requests"] = base.requests;
     return out;
   }
 

@@ -55,6 +55,8 @@ inline store::Record sample_record() {
   r.flops = {{"forward", 1e18}, {"backward", 2e18}};
   r.history_columns = {"epoch", "loss"};
   r.history = {0, 2.5, 1, nan};
+  r.request_columns = {"request", "seconds", "drift"};
+  r.requests = {1, 0.5, nan, 2, 0.25, 3};
   r.outputs["test"] = {{3, 1, 2, 9},
                        {0, 1, 0, 1},
                        {0.5f, -1.5f, 3e-41f, -0.0f, 1, 2, std::numeric_limits<float>::infinity(), 7},

@@ -75,6 +75,8 @@ void expect_equal(const Record& a, const Record& b) {
   EXPECT_EQ(a.flops, b.flops);
   EXPECT_EQ(a.history_columns, b.history_columns);
   EXPECT_TRUE(same_bits(a.history, b.history));
+  EXPECT_EQ(a.request_columns, b.request_columns);
+  EXPECT_TRUE(same_bits(a.requests, b.requests));
   ASSERT_EQ(a.segments.size(), b.segments.size());
   for (std::size_t i = 0; i < a.segments.size(); ++i) {
     const auto &s = a.segments[i], &t = b.segments[i];
@@ -178,6 +180,7 @@ TEST(Store, ScienceHashSeesScienceOnly) {
     return science_sha256(r) != hash;
   };
   const std::vector<std::function<void(Record&)>> science = {
+      [](Record& r) { r.requests[5] = 9; },
       [](Record& r) { r.id += "0"; },
       [](Record& r) { r.status = "diverged"; },
       [](Record& r) { r.row_names[0] = "other"; },
@@ -206,6 +209,7 @@ TEST(Store, ScienceHashSeesScienceOnly) {
       [](Record& r) { r.timing["wall"] = 9; },
       [](Record& r) { r.flops["forward"] = 9; },
       [](Record& r) { r.history[1] = 9; },
+      [](Record& r) { r.requests[1] = 9; },  // seconds
       [](Record& r) { r.outputs.clear(); },
       [](Record& r) { r.status_text = "said differently"; },
       [](Record& r) { r.sweep = "renamed"; },
@@ -360,6 +364,7 @@ TEST(Store, RecordsThatContradictThemselvesAreRefused) {
       [](Record& r) { r.row.push_back(1); },
       [](Record& r) { r.kind = "board"; },
       [](Record& r) { r.history.push_back(1); },
+      [](Record& r) { r.requests.push_back(1); },
       [](Record& r) { r.splits["test"].confusion.push_back(1); },
       [](Record& r) { r.outputs["test"].labels.pop_back(); },
       [](Record& r) { r.text_attributes["host"] = "mine"; },

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "methods/runner_registry.hpp"
+#include "models/torch/blocks.hpp"
 #include "tensor/flop_counter.hpp"
 #include "tests/mpi/engine/conformance.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
@@ -215,6 +216,67 @@ TEST(TestOfTheTests, BrokenCopiesAreCaught) {
     EXPECT_EQ(failures_in([&, check = check, method = method] { check(method); }), 0) << method;
     EXPECT_GT(failures_in([&, check = check, method = method] { check("broken_" + method); }), 0) << method;
   }
+}
+
+class OneLayer : public models::Model {  // logits = W x, W starts at 0
+ public:
+  OneLayer()
+      : models::Model(json::object()),
+        w_(register_module("w", std::make_shared<models::Linear>(2, 2, false))) {}
+  models::Tensors forward(const models::Tensors& in) override {
+    return {{"logits", w_->forward(in.at("x"))}};
+  }
+  void initialize(const Rng&) override {
+    const torch::NoGradGuard no_grad;
+    w_->weight.zero_();
+  }
+
+ private:
+  std::shared_ptr<models::Linear> w_;
+};
+
+// Lays adapters of this rank and alpha beside the linear layer "w".
+using LayAdapters = std::function<void(models::Model&, std::int64_t rank, double alpha)>;
+
+// Adapters count alpha / rank times.
+void check_lora(const LayAdapters& lay) {
+  // Logistic regression at W = 0, x = (1, 2), label 0: the gradient at the logits is (-0.5, 0.5). With rank 2
+  // and alpha 6 the first step of B is -lr 3 (-0.5, 0.5)' (A x)', that of A is 0 because B is.
+  Toy toy;
+  toy.make = [&] {
+    auto model = std::make_shared<OneLayer>();
+    lay(*model, 2, 6);
+    return model;
+  };
+  toy.task = tasks::make_classification(2);
+  toy.classes = 2;
+  toy.samples = std::make_shared<Rows>("x", torch::tensor({{1.0f, 2.0f}}), torch::zeros({1}, torch::kLong));
+  toy.retain = {0};
+  toy.trainable = [](const std::string& name) { return name.find("lora_") != std::string::npos; };
+  toy.options = {{"optimizer", "sgd"}, {"lr", 0.1},   {"momentum", 0},          {"weight_decay", 0},
+                 {"clip", 0},          {"epochs", 1}, {"schedule", "constant"}, {"batch", 1}};
+  const auto result = run_method("finetune", toy, world());
+  std::map<std::string, torch::Tensor> now;
+  for (std::size_t i = 0; i < result.layout.entries.size(); ++i)
+    now[result.layout.entries[i].name] = result.layout.view_of(result.values, i);
+  const torch::Tensor a = now.at("w.lora_A"), b = now.at("w.lora_B");
+  const torch::Tensor ax = a.mv(torch::tensor({1.0f, 2.0f}));
+  ASSERT_GT(ax.abs().min().item<double>(), 1e-3);
+  for (std::int64_t row = 0; row < 2; ++row)
+    for (std::int64_t r = 0; r < 2; ++r)
+      EXPECT_NEAR(b[row][r].item<double>(), -0.1 * 3 * (row == 0 ? -0.5 : 0.5) * ax[r].item<double>(), 1e-6);
+}
+
+TEST(TestOfTheTests, AWrongScaleOfAdaptersIsCaught) {
+  const auto lay = [](models::Model& model, std::int64_t rank, double alpha) {
+    models::add_adapters(model, {{"w", 2, 2}}, rank, alpha, 0, Rng(5, "lora"));
+  };
+  EXPECT_EQ(failures_in([&] { check_lora(lay); }), 0);
+  // alpha instead of alpha / rank
+  const auto broken = [&](models::Model& model, std::int64_t rank, double alpha) {
+    lay(model, rank, alpha * static_cast<double>(rank));
+  };
+  EXPECT_GT(failures_in([&] { check_lora(broken); }), 0);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "methods/noise_scale.hpp"
 #include "models/descriptor.hpp"
 #include "tests/mpi/engine/conformance.hpp"
+#include "tests/mpi/engine/family_toys.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
 
 namespace expunge::test {
@@ -104,6 +105,16 @@ TEST(PerSampleSquares, CoverTheFamiliesLayerByLayer) {
   for (const Toy& toy : {family_toy("resnet8", 8), family_toy("vit_tiny_patch4", 8, small_vit)})
     EXPECT_LT(relative(squares_by_engine(toy), squares_by_hand(toy)), 1e-4);
 }
+
+class FamilySquares : public testing::TestWithParam<json> {};
+
+TEST_P(FamilySquares, EqualOnePassASample) {
+  const Toy toy = tiny_family_toy(GetParam(), 0, 5);
+  EXPECT_LT(relative(squares_by_engine(toy), squares_by_hand(toy)), 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, FamilySquares, testing::ValuesIn(tiny_families()),
+                         [](const auto& info) { return family_name(info.param); });
 
 // Fisher.
 

@@ -116,13 +116,15 @@ torch::Tensor logit_rows(const torch::Tensor& values, const Toy& toy) {
 }
 
 void share(store::Checkpoint& c, comm::Communicator& comm) {
-  nlohmann::json all = {{"id", c.cell_id}, {"sequence", c.sequence}, {"state", c.state}, {"f32", c.f32}};
+  nlohmann::json all = {
+      {"id", c.cell_id}, {"sequence", c.sequence}, {"state", c.state}, {"f32", c.f32}, {"f64", c.f64}};
   const auto packed = nlohmann::json::to_cbor(all);
   std::string text(packed.begin(), packed.end());
   comm.broadcast_text(text, 0);
   all = nlohmann::json::from_cbor(text);
   c.cell_id = all["id"], c.sequence = all["sequence"], c.state = all["state"];
   c.f32 = all["f32"].get<std::map<std::string, std::vector<float>>>();
+  c.f64 = all["f64"].get<std::map<std::string, std::vector<double>>>();
 }
 
 comm::Communicator& alone() {
