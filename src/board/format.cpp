@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/text.hpp"
@@ -28,6 +29,31 @@ const char* const kLegend =
     "mean ± half width of the 95 % t interval over seeds (none for one seed); * best of a column, retrain "
     "aside; - not defined; "
     "Δ difference from retrain of the same seed in percentage points; cells: averaged of planned";
+
+std::size_t shown_width(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string padded(const std::string& text, std::size_t to, bool right) {
+  const std::string space(to - std::min(to, shown_width(text)), ' ');
+  return right ? space + text : text + space;
+}
+
+std::string aligned(const std::vector<std::vector<std::string>>& table) {
+  std::vector<std::size_t> widths(table.front().size(), 0);
+  for (const auto& row : table)
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], shown_width(row[c]));
+  std::string out;
+  for (const auto& row : table) {
+    std::string line;
+    for (std::size_t c = 0; c < row.size(); ++c)
+      line += (c ? "  " : "") + padded(row[c], widths[c], c > 0 && c + 1 < row.size());
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
 
 std::string shown_mean(const LeaderboardColumn& column, const stat::Interval& value) {
   if (value.count == 0) return "-";

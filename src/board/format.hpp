@@ -22,6 +22,12 @@ std::string shown_counts(const Board& board);  // "31 of 32 cells; failed 1"
 // Columns of the short views that are defined anywhere on the board, in the order of the board.
 std::vector<std::size_t> short_columns(const Leaderboard& leaderboard);
 
+// Columns that a text fills on a terminal, and the text filled up to so many.
+std::size_t shown_width(const std::string& text);
+std::string padded(const std::string& text, std::size_t to, bool right);
+// A table in lines: the first column stands left, the others right, the last as it is.
+std::string aligned(const std::vector<std::vector<std::string>>& table);
+
 // The sentence under a table that explains its signs.
 extern const char* const kLegend;
 

@@ -13,33 +13,6 @@ namespace {
 
 using Table = std::vector<std::vector<std::string>>;
 
-// Columns that a terminal fills: bytes of UTF-8 that begin a character.
-std::size_t width(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-std::string padded(const std::string& text, std::size_t to, bool right) {
-  const std::string space(to - std::min(to, width(text)), ' ');
-  return right ? space + text : text + space;
-}
-
-// The first column stands left, the others right.
-std::string aligned(const Table& table) {
-  std::vector<std::size_t> widths(table.front().size(), 0);
-  for (const auto& row : table)
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width(row[c]));
-  std::string out;
-  for (const auto& row : table) {
-    std::string line;
-    for (std::size_t c = 0; c < row.size(); ++c)
-      line += (c ? "  " : "") + padded(row[c], widths[c], c > 0 && c + 1 < row.size());
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
-  }
-  return out;
-}
-
 Table short_table(const Leaderboard& leaderboard, const Group& group) {
   Table table(1 + group.entries.size());
   table[0].push_back("method");
@@ -52,7 +25,7 @@ Table short_table(const Leaderboard& leaderboard, const Group& group) {
     for (const auto& entry : group.entries) {
       const std::string half = with_interval(column) ? shown_interval(column, entry.values[c]) : "";
       tails.push_back((half.empty() ? "" : " " + half) + (entry.best[c] ? "*" : ""));
-      widest = std::max(widest, width(tails.back()));
+      widest = std::max(widest, shown_width(tails.back()));
     }
     const bool percent = column.percent && !column.gap && column.title.find('%') == std::string::npos;
     table[0].push_back(padded(column.title + (percent ? " %" : ""), widest, false));

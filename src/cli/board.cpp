@@ -1,6 +1,9 @@
 // expunge board: a board as a leaderboard, on the terminal or in files.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "board/families.hpp"
 #include "board/plots.hpp"
 #include "board/published.hpp"
 #include "board/render.hpp"
@@ -10,6 +13,8 @@
 #include "core/files.hpp"
 #include "core/text.hpp"
 #include "data/dataset.hpp"
+#include "methods/method.hpp"
+#include "methods/taxonomy.hpp"
 
 namespace expunge::cli {
 namespace {
@@ -27,6 +32,12 @@ const Format kFormats[] = {{"--md", "write Markdown", board::render_markdown},
 
 fs::path published_folder() { return data::project_folder() / "published"; }
 
+void require_axis(const std::string& axis) {
+  const auto& axes = methods::kTaxonomyAxes;
+  if (!axis.empty() && std::find(axes.begin(), axes.end(), axis) == axes.end())
+    throw UsageError(fmt::format("--by: unknown \"{}\"{}", axis, did_you_mean(axis, axes)));
+}
+
 int run(Args& args) {
   std::vector<std::string> targets;
   for (const auto& format : kFormats)
@@ -35,11 +46,14 @@ int run(Args& args) {
   const auto svg = args.option("--svg", "DIR", "", "write every picture as an SVG file of its own");
   const auto rank =
       args.option("--rank", "COLUMN", "", "what methods are ranked by first (overall, where it is defined)");
+  const auto by = args.option("--by", "AXIS", "",
+                              "print tables by families of methods: " + join(methods::kTaxonomyAxes, ", "));
   const auto published = args.option(
       "--published", "NAME", "",
       "print the board beside a paper's tables: " + join(board::published_names(published_folder()), ", "));
   const auto words = args.positionals("BOARD.h5", 1, 1, "a board, or the folder of a sweep that holds one");
   args.finish();
+  require_axis(by);
   std::filesystem::path path = words[0];
   if (std::filesystem::is_directory(path)) path /= "board.h5";
   const auto table = board::read_board(path);
@@ -60,6 +74,13 @@ int run(Args& args) {
     make_folder(svg);
     for (const auto& picture : board::pictures(leaderboard, rankings))
       write_file_atomic(fs::path(svg) / (picture.name + ".svg"), board::standalone(picture.svg));
+  }
+  if (!by.empty()) {
+    written = true;
+    fmt::print("{}", board::render_families(leaderboard, by, [&](const std::string& method) {
+                 const auto* descriptor = methods::find_descriptor(method);
+                 return descriptor ? methods::at_axis(descriptor->taxonomy, by) : "";
+               }));
   }
   if (!published.empty()) {
     written = true;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "cli/commands.hpp"
 #include "cli/table.hpp"
@@ -11,8 +12,9 @@
 #include "data/dataset.hpp"
 #include "data/split.hpp"
 #include "methods/method.hpp"
+#include "methods/taxonomy.hpp"
 #include "metrics/metric.hpp"
-#include "models/descriptor.hpp"
+#include "models/input_kind.hpp"
 
 namespace expunge::cli {
 namespace {
@@ -36,11 +38,26 @@ void print_options(const std::string& title, const config::Reader& in) {
 
 // Methods.
 
+std::vector<std::string> method_row(const methods::Descriptor& d) {
+  return {d.name,   d.taxonomy.measure, d.taxonomy.corrupt, d.taxonomy.retain, d.taxonomy.parameters,
+          d.summary};
+}
+
+// One table for each value of an axis of the taxonomy.
+void list_methods_by(const std::string& axis) {
+  std::map<std::string, Rows> families;
+  for (const auto* d : methods::descriptors()) {
+    auto& rows = families[methods::at_axis(d->taxonomy, axis)];
+    if (rows.empty()) rows.push_back({"method", "measure", "corrupt", "retain", "parameters", "summary"});
+    rows.push_back(method_row(*d));
+  }
+  for (const auto& [family, rows] : families)
+    fmt::print("{}: {}\n{}\n", axis, family, text_table(rows, "  "));
+}
+
 void list_methods() {
   Rows rows{{"method", "measure", "corrupt", "retain", "parameters", "summary"}};
-  for (const auto* d : methods::descriptors())
-    rows.push_back({d->name, d->taxonomy.measure, d->taxonomy.corrupt, d->taxonomy.retain,
-                    d->taxonomy.parameters, d->summary});
+  for (const auto* d : methods::descriptors()) rows.push_back(method_row(*d));
   fmt::print(
       "{}taxonomy of MU-Bench, Table 2: what is measured, how D_f is corrupted, what holds D_r, which "
       "parameters change\n",
@@ -101,7 +118,11 @@ std::vector<std::string> model_row(const models::Descriptor& d, const std::strin
 const models::InputShape kSmall{.channels = 3, .height = 32, .width = 32, .classes = 10};
 const models::InputShape kLarge{.channels = 3, .height = 224, .width = 224, .classes = 10};
 
+const models::InputShape kText{
+    .channels = 0, .height = 1, .width = 128, .classes = 2, .tokens = 128, .vocabulary = 0};
+
 const models::InputShape& usual_shape(const models::Descriptor& d) {
+  if (models::input_kind(d) == models::InputKind::kTexts) return kText;
   return d.takes_text || d.family.find("cifar") != std::string::npos ? kSmall : kLarge;
 }
 
@@ -109,18 +130,25 @@ void list_models() {
   Rows rows{{"model", "family", "parameters", "forward", "backward", "summary"}};
   for (const auto* d : models::descriptors())
     for (const auto& name : d->names) rows.push_back(model_row(*d, name, usual_shape(*d)));
-  fmt::print("{}FLOPs of one sample, 10 classes, at 224x224 (the CIFAR form and two_tower: 32x32).\n",
-             text_table(rows));
+  fmt::print(
+      "{}FLOPs of one sample, 10 classes, at 224x224 (the CIFAR form and two_tower: 32x32); of texts: 2 "
+      "classes, "
+      "128 tokens.\n",
+      text_table(rows));
 }
 
 void show_model(const std::string& name) {
   const auto& d = *models::find_descriptor(name);
   fmt::print("{}: {}\nsource: {}\nconfig.json: model_type \"{}\"\n", name, d.summary, d.source, d.model_type);
   Rows rows{{"input", "parameters", "forward", "backward"}};
-  for (const auto& shape : {models::InputShape{1, 28, 28, 10}, kSmall, kLarge}) {
+  std::vector<models::InputShape> shapes{{1, 28, 28, 10}, kSmall, kLarge};
+  const bool text = models::input_kind(d) == models::InputKind::kTexts;
+  if (text) shapes = {{0, 1, 32, 2, 32}, kText, {0, 1, 512, 2, 512}};
+  for (const auto& shape : shapes) {
     const auto row = model_row(d, name, shape);
-    rows.push_back(
-        {fmt::format("{}x{}x{}", shape.channels, shape.height, shape.width), row[2], row[3], row[4]});
+    rows.push_back({!text ? fmt::format("{}x{}x{}", shape.channels, shape.height, shape.width)
+                          : fmt::format("{} tokens", shape.tokens),
+                    row[2], row[3], row[4]});
   }
   fmt::print("{}", text_table(rows));
   config::Diagnostics problems;
@@ -216,9 +244,20 @@ constexpr Kind kKinds[] = {{"methods", list_methods, show_method, methods::descr
                            {"tasks", list_tasks, show_task, task_names}};
 
 int run(Args& args) {
+  const auto by =
+      args.option("--by", "AXIS", "", "methods: in families, by " + join(methods::kTaxonomyAxes, ", "));
   const auto what = args.positionals("KIND NAME", 0, 2,
                                      "methods, models, datasets, metrics or tasks; and one of their names");
   args.finish();
+  if (!by.empty()) {
+    const auto& axes = methods::kTaxonomyAxes;
+    if (what != std::vector<std::string>{"methods"})
+      throw UsageError("list: --by groups methods: expunge list methods --by corrupt");
+    if (std::find(axes.begin(), axes.end(), by) == axes.end())
+      throw UsageError(fmt::format("--by: unknown \"{}\"{}", by, did_you_mean(by, axes)));
+    list_methods_by(by);
+    return kExitOk;
+  }
   if (what.empty()) {
     for (const auto& kind : kKinds) fmt::print("{}: {}\n", kind.name, join(kind.names(), ", "));
     return kExitOk;
