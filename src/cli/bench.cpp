@@ -1,5 +1,7 @@
-// `expunge bench step|allreduce|store`: measures parts of the program; step and allreduce under mpirun with
-// that many ranks.
+// `expunge bench step|allreduce|store|selection|tokenize|images`: measures parts of the program; step and
+// allreduce under mpirun with that many ranks.
+#include "cli/bench_reading.hpp"
+#include "cli/bench_selection.hpp"
 #include "cli/bench_store.hpp"
 #include "cli/commands.hpp"
 #include "cli/engine_entry.hpp"
@@ -13,23 +15,49 @@ int run(Args& args) {
   nlohmann::json request;
   request["model"] = args.option("--model", "NAME", "resnet20", "step: model");
   request["channels"] = args.integer("--channels", "N", 3, 1, "step: image channels");
-  request["size"] = args.integer("--size", "N", 32, 1, "step: image height and width, pixels");
+  request["size"] =
+      args.integer("--size", "N", 32, 1, "step, images: height and width, pixels; texts: tokens");
   request["classes"] = args.integer("--classes", "N", 10, 2, "step: classes");
   request["batch"] = args.integer("--batch", "N", 128, 1, "step: global batch, samples");
   request["grain"] = args.integer("--grain", "N", 0, 0, "step: samples of a grain; 0 = the default rule");
+  request["method"] = args.option("--method", "NAME", "",
+                                  "step: methods (all, or names with commas) against plain fine-tuning");
   request["steps"] = args.integer("--steps", "N", 20, 1, "step: measured steps of a round");
   const auto count = args.integer("--count", "N", 10000, 1, "store: stores to publish and merge");
+  const auto units = args.integer("--units", "N", 27560, 2, "selection: units to choose from (ResNet-50's)");
+  const auto perturbations =
+      args.integer("--perturbations", "N", 1000, 2, "selection: perturbed copies that tell units apart");
+  const auto most = args.integer("--choose", "N", 2, 1, "selection: units to choose");
   const auto folder = args.option("--out", "DIR", ".", "store: where they are written, and removed again");
-  const auto what = args.positionals("step|allreduce|store", 1, 1, "what to measure").front();
+  const auto tokenizer = args.option("--tokenizer", "DIR", "", "tokenize: a Hugging Face folder");
+  const auto texts = args.option("--texts", "FILE", "", "tokenize: a text a line");
+  const auto longest = args.integer("--longest", "N", 0, 0, "tokenize: tokens a text is cut at; 0 = whole");
+  const auto images = args.option("--images", "DIR", "", "images: a folder of PNG and JPEG files");
+  const auto rounds =
+      args.integer("--rounds", "N", 3, 1, "tokenize, images: passes, of which the best counts");
+  const auto what =
+      args.positionals("step|allreduce|store|selection|tokenize|images", 1, 1, "what to measure").front();
   args.finish();
   if (what == "store") return bench_store(folder, count);
+  if (what == "selection") return bench_selection(units, perturbations, most);
+  if (what == "tokenize") {
+    if (tokenizer.empty() || texts.empty())
+      throw UsageError("bench tokenize needs --tokenizer DIR and --texts FILE");
+    return bench_tokenize(tokenizer, texts, longest, rounds);
+  }
+  if (what == "images") {
+    if (images.empty()) throw UsageError("bench images needs --images DIR");
+    return bench_images(images, request["size"].get<std::int64_t>(), rounds);
+  }
   if (what != "step" && what != "allreduce")
-    throw UsageError("bench: unknown \"" + what + "\"" + did_you_mean(what, {"step", "allreduce", "store"}));
+    throw UsageError("bench: unknown \"" + what + "\"" +
+                     did_you_mean(what, {"step", "allreduce", "store", "selection", "tokenize", "images"}));
   return run_engine("bench-" + what, request);
 }
 
 const RegisterCommand entry{
-    "bench", "measure a training step, the ordered reduction, or publishing and merging stores", run};
+    "bench",
+    "measure training steps, methods, the ordered reduction, stores, choosing units, reading samples", run};
 
 }  // namespace
 }  // namespace expunge::cli

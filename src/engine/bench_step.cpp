@@ -1,6 +1,6 @@
-// `expunge bench step`: seconds of the engine's training step on synthetic images, beside a bare LibTorch
-// loop over the same grains (same model, same optimiser; no journal, no ledger, no other ranks), with the
-// share of communication.
+// `expunge bench step`: seconds of the engine's training step on synthetic images or texts, beside a bare
+// LibTorch loop over the same grains (same model, same optimiser; no journal, no ledger, no other ranks),
+// with the share of communication.
 #include <algorithm>
 #include <chrono>
 
@@ -9,6 +9,7 @@
 #include "engine/context.hpp"
 #include "engine/run.hpp"
 #include "engine/setup.hpp"
+#include "models/input_kind.hpp"
 #include "tensor/optimizer.hpp"
 
 namespace expunge {
@@ -17,20 +18,28 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
 
-// Fixed random images, made once; loading copies them as a real source would.
-class SyntheticImages : public SampleSource {
+// Fixed random images or texts, made once; loading copies them as a real source would.
+class SyntheticSamples : public SampleSource {
  public:
-  SyntheticImages(std::int64_t count, const models::InputShape& shape)
-      : pixels_(torch::rand({count, shape.channels, shape.height, shape.width})),
-        labels_(torch::randint(shape.classes, {count})) {}
+  SyntheticSamples(std::int64_t count, const models::InputShape& shape, std::int64_t vocabulary)
+      : labels_(torch::randint(shape.classes, {count})) {
+    if (shape.channels > 0) {
+      inputs_["pixel_values"] = torch::rand({count, shape.channels, shape.height, shape.width});
+    } else {
+      inputs_["input_ids"] = torch::randint(std::min<std::int64_t>(5, vocabulary - 1), vocabulary,
+                                            {count, shape.tokens}, torch::kLong);
+      inputs_["attention_mask"] = torch::ones({count, shape.tokens}, torch::kLong);
+    }
+  }
   void load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const override {
     const torch::Tensor rows = torch::tensor(ids);
-    into.inputs["pixel_values"] = pixels_.index_select(0, rows);
+    for (const auto& [name, value] : inputs_) into.inputs[name] = value.index_select(0, rows);
     into.labels = labels_.index_select(0, rows);
   }
 
  private:
-  torch::Tensor pixels_, labels_;
+  models::Tensors inputs_;
+  torch::Tensor labels_;
 };
 
 struct Case {
@@ -53,7 +62,7 @@ double median(std::vector<double> v) {
 }
 
 // The step that any LibTorch user would write over the same grains.
-std::vector<double> bare_loop(const Case& c, const SyntheticImages& images) {
+std::vector<double> bare_loop(const Case& c, const SyntheticSamples& samples) {
   const auto model = c.make();
   tensor::FlatParameters parameters(
       *model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
@@ -71,7 +80,7 @@ std::vector<double> bare_loop(const Case& c, const SyntheticImages& images) {
     for (std::int64_t at = 0; at < c.train.batch; at += c.grain) {
       Batch b;
       for (std::int64_t i = at; i < std::min(at + c.grain, c.train.batch); ++i) b.ids.push_back(i);
-      images.load(b.ids, 0, b);
+      samples.load(b.ids, 0, b);
       (task->loss(model->forward(b.inputs), b.labels).sum() / static_cast<double>(c.train.batch)).backward();
     }
     optimizer.step(parameters.trainable, gradient, 1,
@@ -86,7 +95,7 @@ struct Measured {
   double comm_share = 0;
 };
 
-Measured engine_steps(const Case& c, const SyntheticImages& images, comm::Communicator& comm) {
+Measured engine_steps(const Case& c, const SyntheticSamples& samples, comm::Communicator& comm) {
   Measured out;
   const auto task = tasks::make_classification(c.shape.classes);
   auto begin = Clock::now();
@@ -100,7 +109,7 @@ Measured engine_steps(const Case& c, const SyntheticImages& images, comm::Commun
       *s.model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
   s.make_model = [&] { return c.make(); };
   s.task = task.get();
-  s.samples = &images;
+  s.samples = &samples;
   for (std::int64_t i = 0; i < c.train.batch; ++i) s.retain.push_back(i);
   s.train = c.train;
   s.grain = c.grain;
@@ -127,6 +136,7 @@ Measured engine_steps(const Case& c, const SyntheticImages& images, comm::Commun
 }  // namespace
 
 int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
+  if (!request.value("method", "").empty()) return bench_methods(runtime, request);
   comm::Communicator& world = runtime.world();
   Case c;
   c.model = request.value("model", "resnet20");
@@ -136,6 +146,8 @@ int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
         fmt::format("unknown model \"{}\"{}", c.model, did_you_mean(c.model, models::model_names())));
   c.shape = {request.value("channels", std::int64_t{3}), request.value("size", std::int64_t{32}),
              request.value("size", std::int64_t{32}), request.value("classes", std::int64_t{10})};
+  if (models::input_kind(*d) == models::InputKind::kTexts)
+    c.shape = {0, 1, c.shape.width, c.shape.classes, c.shape.width, 0};
   c.train.batch = request.value("batch", std::int64_t{128});
   c.grain = request.value("grain", std::int64_t{0});
   if (c.grain <= 0) c.grain = config::default_grain(c.train.batch, d->has_batch_norm);
@@ -143,14 +155,14 @@ int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
   c.config = d->config(c.model, c.shape);
   c.cost = d->cost(c.config, c.shape.height, c.shape.width);
   at::manual_seed(7);
-  const SyntheticImages images(c.train.batch, c.shape);
+  const SyntheticSamples inputs(c.train.batch, c.shape, c.config.value("vocab_size", std::int64_t{0}));
 
   // Alternating rounds, so that what disturbs the machine disturbs both.
   std::vector<double> bare, engine, shares;
   for (int round = 0; round < 3; ++round) {
     if (world.size() == 1)
-      for (double s : bare_loop(c, images)) bare.push_back(s);
-    auto measured = engine_steps(c, images, world);
+      for (double s : bare_loop(c, inputs)) bare.push_back(s);
+    auto measured = engine_steps(c, inputs, world);
     for (double& s : measured.seconds) {
       const auto all = world.all_gather_value(s);
       s = *std::max_element(all.begin(), all.end());

@@ -34,10 +34,23 @@ void add_squared(torch::Tensor into, std::int64_t n, PerSample&& per_sample) {
   }
 }
 
+// A sample's gradient at a row of the table is the sum over the places that hold the row's id.
+void add_embedding(const LayerUse& use, const torch::Tensor& g, torch::Tensor weight) {
+  for (std::int64_t i = 0; i < g.size(0); ++i) {
+    const auto [ids, places] = at::_unique(use.input[i].flatten(), true, true);
+    const torch::Tensor rows = torch::zeros({ids.numel(), weight.size(1)}, g.options());
+    rows.index_add_(0, places.flatten(), g[i].reshape({-1, weight.size(1)}));
+    if (use.dim >= 0) rows.mul_(ids.ne(use.dim).to(rows.scalar_type()).unsqueeze(1));
+    weight.index_add_(0, ids, rows.square_());
+  }
+}
+
 // Adds the squares of one layer's per-sample gradients; `back` is the gradient at its output.
 void add_layer(const LayerUse& use, const torch::Tensor& back, torch::Tensor weight, torch::Tensor bias) {
   const torch::Tensor g = back.to(torch::kFloat);
-  const torch::Tensor x = use.input.defined() ? use.input.detach().to(torch::kFloat) : torch::Tensor();
+  const torch::Tensor x = use.input.defined() && use.input.is_floating_point()
+                              ? use.input.detach().to(torch::kFloat)
+                              : torch::Tensor();
   const std::int64_t n = g.size(0);
   const auto rows = [](const torch::Tensor& t, std::int64_t at, std::int64_t count) {
     return t.narrow(0, at, count);
@@ -56,10 +69,14 @@ void add_layer(const LayerUse& use, const torch::Tensor& back, torch::Tensor wei
     }
     case LayerUse::kConvolution: {
       if (weight.defined())
-        add_squared(weight, n, [&](auto at, auto count) {
-          const torch::Tensor columns = at::im2col(rows(x, at, count), use.weight.sizes().slice(2), {1, 1},
-                                                   {use.padding, use.padding}, {use.stride, use.stride});
-          return at::bmm(rows(g, at, count).flatten(2), columns.transpose(1, 2));
+        add_squared(weight, n, [&](auto at, auto count) {  // groups side by side along the batch
+          const torch::Tensor columns =
+              at::im2col(rows(x, at, count), use.weight.sizes().slice(2), {use.dilation, use.dilation},
+                         {use.padding, use.padding}, {use.stride, use.stride});
+          const std::int64_t positions = columns.size(2), parts = count * use.groups;
+          return at::bmm(rows(g, at, count).reshape({parts, -1, positions}),
+                         columns.reshape({parts, -1, positions}).transpose(1, 2))
+              .reshape({count, -1});
         });
       if (bias.defined()) bias.add_(sum_but(g, 1).square().sum(0));
       return;
@@ -69,8 +86,14 @@ void add_layer(const LayerUse& use, const torch::Tensor& back, torch::Tensor wei
       if (bias.defined()) bias.add_(sum_but(g, use.dim).square().sum(0));
       return;
     }
+    case LayerUse::kEmbedding:
+      if (weight.defined()) add_embedding(use, g, weight);
+      return;
     case LayerUse::kBroadcast:
       if (weight.defined()) weight.add_(g.square().sum(0, true));
+      return;
+    case LayerUse::kShared:
+      return;
   }
 }
 
@@ -98,7 +121,7 @@ bool Context::Impl::add_squares_by_layer(const LossFunction& loss, const Batch& 
   for (const LayerUse& use : recorder.uses) {
     const bool counts = window_of(use.weight).defined() || window_of(use.bias).defined();
     if (!counts || !use.output.requires_grad()) continue;
-    covered &= use.output.size(0) == b.size();
+    covered &= use.kind != LayerUse::kShared && use.output.size(0) == b.size();
     for (const torch::Tensor& p : {use.weight, use.bias})
       if (window_of(p).defined()) covered &= seen.insert(p.data_ptr()).second;
     uses.push_back(&use);

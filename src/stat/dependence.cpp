@@ -74,6 +74,43 @@ class Distances {
   std::vector<double> squared_;
 };
 
+// The nearest other sample of each in one column, as Distances would find it: the smaller index of equally
+// near ones. Samples are sorted; equal values stand by index.
+std::vector<std::size_t> neighbours_in(const std::vector<double>& column) {
+  const std::size_t n = column.size();
+  std::vector<std::size_t> order(n), out(n);
+  for (std::size_t i = 0; i < n; ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return column[a] != column[b] ? column[a] < column[b] : a < b;
+  });
+  const auto squared = [&](std::size_t a, std::size_t b) {
+    return (column[a] - column[b]) * (column[a] - column[b]);
+  };
+  for (std::size_t begin = 0, end = 0; begin < n; begin = end) {
+    while (end < n && column[order[end]] == column[order[begin]]) ++end;
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::size_t i = order[p];
+      if (end - begin > 1) {  // of the same value
+        out[i] = order[begin] != i ? order[begin] : order[begin + 1];
+        continue;
+      }
+      // The first index of the next value on either side. Different values may be equally near.
+      std::size_t below = begin;
+      while (below > 0 && column[order[below - 1]] == column[order[begin - 1]]) --below;
+      if (begin == 0)
+        out[i] = order[end];
+      else if (end == n)
+        out[i] = order[below];
+      else {
+        const double left = squared(i, order[below]), right = squared(i, order[end]);
+        out[i] =
+            left != right ? (left < right ? order[below] : order[end]) : std::min(order[below], order[end]);
+      }
+    }
+  }
+  return out;
+}
+
 double unconditional(const Ranks& r, const std::vector<std::size_t>& near) {
   const auto n = static_cast<double>(near.size());
   double top = 0, bottom = 0;
@@ -131,7 +168,7 @@ std::vector<std::int64_t> select_by_dependence(const std::vector<double>& y, con
       if (used[static_cast<std::size_t>(c)]) continue;
       auto column = standardised(x, c);
       if (column.empty()) continue;
-      const auto near = distances.neighbours(column);
+      const auto near = chosen.empty() ? neighbours_in(column) : distances.neighbours(column);
       const double t = chosen.empty() ? unconditional(ranks, near) : conditional(ranks, near, given);
       if (t > best) best = t, at = c, best_column = std::move(column);
     }

@@ -77,6 +77,30 @@ TEST(Dependence, SelectsWhatMattersAndStops) {
   EXPECT_TRUE(stat::select_by_dependence({1}, {d.values.data(), 1, 4}, 4).empty());
 }
 
+// The first choice sorts instead of comparing all pairs; ties and equal values must not tell the difference.
+TEST(Dependence, FirstChoiceIsThatOfAllPairs) {
+  const Rng rng(5, "ties");
+  constexpr std::int64_t kRows = 60, kColumns = 12;
+  for (std::uint64_t round = 0; round < 20; ++round) {
+    std::vector<float> x;
+    std::vector<double> y;
+    for (std::uint64_t i = 0; i < kRows; ++i) {
+      for (std::uint64_t c = 0; c < kColumns; ++c)  // few different values in the first columns
+        x.push_back(static_cast<float>(rng.below(2 + 3 * c, round, i * kColumns + c)));
+      y.push_back(static_cast<double>(x[i * kColumns + round % kColumns]) +
+                  0.5 * rng.normal(round, i + 1000));
+    }
+    const stat::Columns columns{x.data(), kRows, kColumns};
+    double best = 0;
+    std::int64_t expected = -1;
+    for (std::int64_t c = 0; c < kColumns; ++c)
+      if (const double t = stat::dependence(y, columns, {c}); t > best) best = t, expected = c;
+    const auto chosen = stat::select_by_dependence(y, columns, 1);
+    ASSERT_EQ(chosen.empty(), expected < 0);
+    if (expected >= 0) EXPECT_EQ(chosen[0], expected) << round;
+  }
+}
+
 TEST(NewtonRemoval, SigmaIsTheGuarantees) {
   EXPECT_NEAR(methods::noise_deviation(methods::NewtonRemoval{50000, 1, 0.001, 0.1, 0.01}), 6.215022920184,
               1e-9);
