@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "core/error.hpp"
 
 namespace expunge::models {
@@ -33,6 +35,43 @@ TEST(Trainable, LoraRanksOfThePublishedTable) {
     EXPECT_EQ(t.projections.size(), 24u);
     EXPECT_EQ(t.parameters, rank * 24 * (768 + 768) + 769 * 10);
   }
+}
+
+// MU-Bench's for BERT and BioBERT: 11, 20, 51 %; a rank above the width of the matrices is not cut.
+TEST(Trainable, LoraRanksOfThePublishedTextModels) {
+  const InputShape text{0, 1, 128, 2, 128, 0};
+  for (const auto& [rank, percent] : {std::pair{384, 11.5}, {768, 20.5}, {3072, 50.8}})
+    EXPECT_NEAR(100 * of("lora:r=" + std::to_string(rank), "bert-base-uncased", text).share, percent, 0.2);
+}
+
+// Where adapters lie and what is trained beside them, in each family.
+TEST(Trainable, LoraTargetsOfTheFamilies) {
+  const InputShape text{0, 1, 128, 2, 128, 0}, image{3, 224, 224, 10};
+  const std::vector<std::tuple<std::string, InputShape, std::size_t, std::string, std::string, std::string>>
+      table{
+          {"bert-tiny", text, 4, "bert.encoder.layer.1.attention.self.value", "classifier.weight",
+           "bert.pooler.dense.weight"},
+          {"electra-small", text, 24, "electra.encoder.layer.11.attention.self.value",
+           "classifier.dense.weight", "electra.embeddings_project.weight"},
+          {"roberta-base", text, 24, "roberta.encoder.layer.11.attention.self.value",
+           "classifier.out_proj.bias", "roberta.embeddings.LayerNorm.weight"},
+          {"distilbert-base-uncased", text, 12, "distilbert.transformer.layer.5.attention.v_lin",
+           "pre_classifier.weight", "distilbert.transformer.layer.0.ffn.lin1.weight"},
+          {"albert-base-v2", text, 2, "albert.encoder.albert_layer_groups.0.albert_layers.0.attention.value",
+           "classifier.bias", "albert.pooler.weight"},
+          {"deberta-v3-base", text, 24, "deberta.encoder.layer.11.attention.self.value_proj",
+           "pooler.dense.weight", "deberta.encoder.rel_embeddings.weight"},
+          {"swin_tiny", image, 24, "swin.encoder.layers.3.blocks.1.attention.self.value", "classifier.weight",
+           "swin.layernorm.weight"}};
+  for (const auto& [model, input, count, last, trained, kept] : table) {
+    const auto t = of("lora:r=2", model, input);
+    ASSERT_EQ(t.projections.size(), count) << model;
+    EXPECT_EQ(t.projections.back().name, last);
+    EXPECT_TRUE(t.trains(trained)) << trained;
+    EXPECT_FALSE(t.trains(kept)) << kept;
+  }
+  for (const char* model : {"mobilenet_v2", "convnext_tiny"})
+    EXPECT_THROW(of("lora:r=2", model, image), ConfigError) << model;
 }
 
 TEST(Trainable, LoraSharesAreMetWithinOnePercent) {
