@@ -4,7 +4,7 @@
 #
 #   launch/test.sh [--full]
 #
-#   --full   also the torch-free layers under sanitizers, and every header alone
+#   --full   also a Slurm cluster on this machine, the torch-free layers under sanitizers, and every header alone
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 full=false
@@ -114,9 +114,10 @@ if ! launch/build.sh release -DEXPUNGE_WITH_TESTS=ON; then
   failed+=("build")
   finish
 fi
-run_tests build release
+run_tests build release -LE cluster
 
 if $full; then
+  run_tests build cluster -L cluster
   if launch/build.sh asan -DEXPUNGE_WITH_TESTS=ON; then
     # Open MPI keeps memory to the end of the process; the leak check is for our own suites.
     UBSAN_OPTIONS=print_stacktrace=1 run_tests build-asan asan -L unit
@@ -125,7 +126,8 @@ if $full; then
     failed+=("build with sanitizers")
   fi
 else
-  skipped+=("asan: suites under sanitizers (launch/test.sh --full)" "headers compile alone (launch/test.sh --full)")
+  skipped+=("slurm_tests: a Slurm cluster on this machine (launch/test.sh --full)"
+            "asan: suites under sanitizers (launch/test.sh --full)" "headers compile alone (launch/test.sh --full)")
 fi
 
 check "layers: includes and libraries" tests/check_layers.sh build
