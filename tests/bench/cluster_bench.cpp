@@ -107,7 +107,8 @@ void shell(const std::string& line) {
 class Lab {
  public:
   explicit Lab(const fs::path& folder) : folder_(folder) {
-    fs::permissions(folder.parent_path(), fs::perms::others_exec, fs::perm_options::add);  // for munge
+    fs::permissions(folder.parent_path(), fs::perms::others_exec | fs::perms::group_exec,
+                    fs::perm_options::add);  // for munge
     shell(kScript + " up " + folder_.string() + " 4 2");
     ::setenv("SLURM_CONF", (folder_ / "slurm.conf").c_str(), 1);
   }
