@@ -61,32 +61,22 @@ TextHead head_of(const TextSizes& s) {
   return {2 * static_cast<double>(s.hidden * s.classes), 2 * static_cast<double>(s.hidden * s.hidden)};
 }
 
-const RegisterDescriptor entry{
-    {.family = "bert",
-     .model_type = "bert",
-     .summary = "BERT, BioBERT, PubMedBERT: text classifiers",
-     .source = "Devlin et al., NAACL 2019",
-     .names = names_of(kSizes),
-     .config = make_config,
-     .parameters = parameters,
-     .cost =
-         [](const nlohmann::json& config, std::int64_t height, std::int64_t width) {
-           const TextSizes s = read_sizes(config);
-           return text_cost(s, height * width, head_of(s));
-         },
-     .takes_text = true,
-     .head = {"classifier."},
-     .projections =
-         [](const nlohmann::json& config) {
-           return text_projections(read_sizes(config), "bert.encoder.layer.", ".attention.self.query",
-                                   ".attention.self.value");
-         },
-     .lora_cost =
-         [](const nlohmann::json& config, std::int64_t height, std::int64_t width, std::int64_t rank) {
-           const TextSizes s = read_sizes(config);
-           return text_lora_cost(s, height * width, head_of(s), rank);
-         },
-     .head_parameters = head_parameters}};
+const RegisterDescriptor entry{priced_text({.family = "bert",
+                                            .model_type = "bert",
+                                            .summary = "BERT, BioBERT, PubMedBERT: text classifiers",
+                                            .source = "Devlin et al., NAACL 2019",
+                                            .names = names_of(kSizes),
+                                            .config = make_config,
+                                            .parameters = parameters,
+                                            .head = {"classifier."},
+                                            .projections =
+                                                [](const nlohmann::json& config) {
+                                                  return text_projections(
+                                                      read_sizes(config), "bert.encoder.layer.",
+                                                      ".attention.self.query", ".attention.self.value");
+                                                },
+                                            .head_parameters = head_parameters},
+                                           read_sizes, head_of)};
 
 #else
 

@@ -56,8 +56,7 @@ nlohmann::json make_config(const std::string& name, const InputShape& input) {
 }
 
 std::int64_t head_parameters(const nlohmann::json& config) {
-  const TextSizes s = read_sizes(config);
-  return (s.hidden + 1) * (s.hidden + s.classes);
+  return two_layer_head_parameters(read_sizes(config));
 }
 
 std::int64_t parameters(const nlohmann::json& config) {
@@ -66,34 +65,22 @@ std::int64_t parameters(const nlohmann::json& config) {
          head_parameters(config);
 }
 
-TextHead head_of(const TextSizes& s) { return {2 * static_cast<double>(s.hidden * (s.hidden + s.classes))}; }
-
-const RegisterDescriptor entry{
-    {.family = "distilbert",
-     .model_type = "distilbert",
-     .summary = "DistilBERT: text classifier",
-     .source = "Sanh et al. 2019, arXiv:1910.01108",
-     .names = names_of(kSizes),
-     .config = make_config,
-     .parameters = parameters,
-     .cost =
-         [](const nlohmann::json& config, std::int64_t height, std::int64_t width) {
-           const TextSizes s = read_sizes(config);
-           return text_cost(s, height * width, head_of(s));
-         },
-     .takes_text = true,
-     .head = {"pre_classifier.", "classifier."},
-     .projections =
-         [](const nlohmann::json& config) {
-           return text_projections(read_sizes(config), "distilbert.transformer.layer.", ".attention.q_lin",
-                                   ".attention.v_lin");
-         },
-     .lora_cost =
-         [](const nlohmann::json& config, std::int64_t height, std::int64_t width, std::int64_t rank) {
-           const TextSizes s = read_sizes(config);
-           return text_lora_cost(s, height * width, head_of(s), rank);
-         },
-     .head_parameters = head_parameters}};
+const RegisterDescriptor entry{priced_text({.family = "distilbert",
+                                            .model_type = "distilbert",
+                                            .summary = "DistilBERT: text classifier",
+                                            .source = "Sanh et al. 2019, arXiv:1910.01108",
+                                            .names = names_of(kSizes),
+                                            .config = make_config,
+                                            .parameters = parameters,
+                                            .head = {"pre_classifier.", "classifier."},
+                                            .projections =
+                                                [](const nlohmann::json& config) {
+                                                  return text_projections(
+                                                      read_sizes(config), "distilbert.transformer.layer.",
+                                                      ".attention.q_lin", ".attention.v_lin");
+                                                },
+                                            .head_parameters = head_parameters},
+                                           read_sizes, two_layer_head)};
 
 #else
 

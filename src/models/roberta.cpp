@@ -53,8 +53,7 @@ nlohmann::json make_config(const std::string& name, const InputShape& input) {
 }
 
 std::int64_t head_parameters(const nlohmann::json& config) {
-  const TextSizes s = read_sizes(config);
-  return (s.hidden + 1) * (s.hidden + s.classes);
+  return two_layer_head_parameters(read_sizes(config));
 }
 
 std::int64_t parameters(const nlohmann::json& config) {
@@ -63,34 +62,22 @@ std::int64_t parameters(const nlohmann::json& config) {
          head_parameters(config);
 }
 
-TextHead head_of(const TextSizes& s) { return {2 * static_cast<double>(s.hidden * (s.hidden + s.classes))}; }
-
-const RegisterDescriptor entry{
-    {.family = "roberta",
-     .model_type = "roberta",
-     .summary = "RoBERTa: text classifier",
-     .source = "Liu et al. 2019, arXiv:1907.11692",
-     .names = names_of(kSizes),
-     .config = make_config,
-     .parameters = parameters,
-     .cost =
-         [](const nlohmann::json& config, std::int64_t height, std::int64_t width) {
-           const TextSizes s = read_sizes(config);
-           return text_cost(s, height * width, head_of(s));
-         },
-     .takes_text = true,
-     .head = {"classifier."},
-     .projections =
-         [](const nlohmann::json& config) {
-           return text_projections(read_sizes(config), "roberta.encoder.layer.", ".attention.self.query",
-                                   ".attention.self.value");
-         },
-     .lora_cost =
-         [](const nlohmann::json& config, std::int64_t height, std::int64_t width, std::int64_t rank) {
-           const TextSizes s = read_sizes(config);
-           return text_lora_cost(s, height * width, head_of(s), rank);
-         },
-     .head_parameters = head_parameters}};
+const RegisterDescriptor entry{priced_text({.family = "roberta",
+                                            .model_type = "roberta",
+                                            .summary = "RoBERTa: text classifier",
+                                            .source = "Liu et al. 2019, arXiv:1907.11692",
+                                            .names = names_of(kSizes),
+                                            .config = make_config,
+                                            .parameters = parameters,
+                                            .head = {"classifier."},
+                                            .projections =
+                                                [](const nlohmann::json& config) {
+                                                  return text_projections(
+                                                      read_sizes(config), "roberta.encoder.layer.",
+                                                      ".attention.self.query", ".attention.self.value");
+                                                },
+                                            .head_parameters = head_parameters},
+                                           read_sizes, two_layer_head)};
 
 #else
 

@@ -69,6 +69,27 @@ Cost text_lora_cost(const TextSizes& s, std::int64_t tokens, const TextHead& hea
           2 * head.head + head.pooler + adapted_layers_backward(shape, layers, r)};
 }
 
+std::int64_t two_layer_head_parameters(const TextSizes& s) { return (s.hidden + 1) * (s.hidden + s.classes); }
+
+TextHead two_layer_head(const TextSizes& s) {
+  return {2 * static_cast<double>(s.hidden * (s.hidden + s.classes))};
+}
+
+Descriptor priced_text(Descriptor d, TextSizes (*sizes)(const nlohmann::json&),
+                       TextHead (*head)(const TextSizes&)) {
+  d.takes_text = true;
+  d.cost = [=](const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+    const TextSizes s = sizes(config);
+    return text_cost(s, height * width, head(s));
+  };
+  d.lora_cost = [=](const nlohmann::json& config, std::int64_t height, std::int64_t width,
+                    std::int64_t rank) {
+    const TextSizes s = sizes(config);
+    return text_lora_cost(s, height * width, head(s), rank);
+  };
+  return d;
+}
+
 std::vector<Projection> text_projections(const TextSizes& s, const std::string& prefix,
                                          const std::string& query, const std::string& value) {
   std::vector<Projection> out;

@@ -38,6 +38,14 @@ struct TextHead {
 Cost text_cost(const TextSizes& sizes, std::int64_t tokens, const TextHead& head);
 Cost text_lora_cost(const TextSizes& sizes, std::int64_t tokens, const TextHead& head, std::int64_t rank);
 
+// The head of two layers on the first token, of the layers' width and of the classes: parameters and price.
+std::int64_t two_layer_head_parameters(const TextSizes& sizes);
+TextHead two_layer_head(const TextSizes& sizes);
+
+// `d` as a text classifier that is priced by these: takes_text, cost and lora_cost are filled in.
+Descriptor priced_text(Descriptor d, TextSizes (*sizes)(const nlohmann::json& config),
+                       TextHead (*head)(const TextSizes& sizes));
+
 // Query and value projections named PREFIX + layer + SUFFIX[0 or 1].
 std::vector<Projection> text_projections(const TextSizes& sizes, const std::string& prefix,
                                          const std::string& query, const std::string& value);
