@@ -1,23 +1,15 @@
 // Share of samples whose largest logit is the label's; ties go to the lowest class.
-#include <limits>
-
 #include "metrics/metric.hpp"
-#include "metrics/scores.hpp"
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
 namespace {
 
-double accuracy(const Inputs& in, const std::string& split) {
-  if (!usable(in, split)) return std::numeric_limits<double>::quiet_NaN();
-  return split_sums(in.get(split)).accuracy();
-}
-
 std::vector<Value> compute(const Inputs& in) {
-  return {{"test_accuracy", accuracy(in, "test")},
-          {"forget_accuracy", accuracy(in, "forget")},
-          {"retain_accuracy", accuracy(in, "retain")},
-          {"val_accuracy", accuracy(in, "val")}};
+  return {{"test_accuracy", split_accuracy(in, "test")},
+          {"forget_accuracy", split_accuracy(in, "forget")},
+          {"retain_accuracy", split_accuracy(in, "retain")},
+          {"val_accuracy", split_accuracy(in, "val")}};
 }
 
 const RegisterMetric registered({

@@ -25,16 +25,12 @@ OverallScore overall_score(double test, double original_test, double forget, dou
 namespace {
 
 std::vector<Value> compute(const Inputs& in) {
-  const auto accuracy = [&](const std::string& split) {
-    return usable(in, split) ? split_sums(in.get(split)).accuracy()
-                             : std::numeric_limits<double>::quiet_NaN();
-  };
   const double random =
       in.classes > 0 ? 1 / static_cast<double>(in.classes) : std::numeric_limits<double>::quiet_NaN();
   // Gradient ascent harms the test accuracy by design, so MU-Bench allows it more.
   const double gate = in.method == "neggrad" ? 0.4 : 0.2;
-  const OverallScore score =
-      overall_score(accuracy("test"), in.original_test_accuracy, accuracy("forget"), random, gate);
+  const OverallScore score = overall_score(split_accuracy(in, "test"), in.original_test_accuracy,
+                                           split_accuracy(in, "forget"), random, gate);
   return {{"overall", score.gated}, {"overall_ungated", score.ungated}};
 }
 

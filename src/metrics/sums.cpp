@@ -40,4 +40,8 @@ Sums split_sums(const Outputs& outputs) {
   return sums;
 }
 
+double split_accuracy(const Inputs& in, const std::string& name) {
+  return usable(in, name) ? split_sums(in.get(name)).accuracy() : std::numeric_limits<double>::quiet_NaN();
+}
+
 }  // namespace expunge::metrics

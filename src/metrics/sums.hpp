@@ -21,5 +21,7 @@ struct Sums {
 // A sample with a logit that is not finite has no prediction: it is counted, is not correct, is in no cell of
 // the confusion matrix, and makes the loss NaN.
 Sums split_sums(const Outputs& outputs);
+// Accuracy on these outputs of an evaluation; NaN where they are absent, empty or not finite.
+double split_accuracy(const Inputs& in, const std::string& name);
 
 }  // namespace expunge::metrics

@@ -1,10 +1,8 @@
 // Zero-shot transfer: accuracy on data of another kind that nothing was trained on, and whether unlearning
 // changed it more than it changed D_test (effective robustness).
-#include <cmath>
 #include <limits>
 
 #include "metrics/metric.hpp"
-#include "metrics/scores.hpp"
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
@@ -12,25 +10,22 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-double accuracy(const Inputs& in, const std::string& split) {
-  return usable(in, split) ? split_sums(in.get(split)).accuracy() : kNaN;
-}
-
 std::vector<Value> compute(const Inputs& in) {
   const std::string prefix = "transfer.";
   double after = 0, before = 0;
   int sets = 0;
   for (const auto& [name, unused] : in.outputs)
     if (name.rfind(prefix, 0) == 0) {
-      after += accuracy(in, name);
-      before += accuracy(in, "original." + name);
+      after += split_accuracy(in, name);
+      before += split_accuracy(in, "original." + name);
       ++sets;
     }
   const double accuracy_there = sets > 0 ? after / sets : kNaN,
                change = sets > 0 ? (after - before) / sets : kNaN;
-  return {{"transfer_accuracy", accuracy_there},
-          {"transfer_change", change},
-          {"transfer_robustness", change - (accuracy(in, "test") - accuracy(in, "original.test"))}};
+  return {
+      {"transfer_accuracy", accuracy_there},
+      {"transfer_change", change},
+      {"transfer_robustness", change - (split_accuracy(in, "test") - split_accuracy(in, "original.test"))}};
 }
 
 const RegisterMetric registered({
