@@ -75,7 +75,7 @@ const metrics::Metric& recomputable(const std::string& name) {
   const auto* metric = metrics::find_metric(name);
   if (!metric)
     throw UsageError(fmt::format("unknown metric {}{}", name, did_you_mean(name, metrics::metric_names())));
-  if (metric->needs_random_networks || metric->needs_relearning || metric->needs_transfer)
+  if (!from_outputs_alone(*metric))
     throw UsageError(fmt::format(
         "{} needs {}, which stores do not keep: run the cells with it in [evaluate] metrics", name,
         metric->needs_relearning ? "the unlearned model"
@@ -91,6 +91,10 @@ Place place_of(const Row& row) {
 }
 
 }  // namespace
+
+bool from_outputs_alone(const metrics::Metric& metric) {
+  return !metric.needs_random_networks && !metric.needs_relearning && !metric.needs_transfer;
+}
 
 const Row* retrain_of(const Board& board, const Row& row) {
   for (const auto& other : board.rows)

@@ -38,6 +38,9 @@ struct Recomputed {
   std::map<std::string, std::size_t> skipped;  // merged cells that did not, by reason
 };
 
+// Whether kept outputs are all that the metric needs.
+bool from_outputs_alone(const metrics::Metric& metric);
+
 // Writes the metrics' columns of every merged cell of the board (new columns go to the end). UsageError for
 // an unknown metric, or one that needs what no store keeps. `evaluation_seed`: instead of the cells' own, -1
 // = own.

@@ -21,9 +21,7 @@ namespace {
 const metrics::Metric* metric_of(const std::string& column) {
   for (const auto* metric : metrics::metrics())
     for (const auto& c : metric->columns)
-      if (c.name == column)
-        return metric->needs_random_networks || metric->needs_relearning || metric->needs_transfer ? nullptr
-                                                                                                   : metric;
+      if (c.name == column) return from_outputs_alone(*metric) ? metric : nullptr;
   return nullptr;
 }
 
