@@ -125,8 +125,13 @@ std::string probe_line(const cluster::Site& site, const fs::path& out, std::int6
   return line;
 }
 
+// MPI, which this process has started for itself, left names in the environment that say so: ranks under srun
+// would take them for theirs.
+constexpr const char* kForgetOwnMpi =
+    "unset $(compgen -e | grep -E '^(PMIX_|ORTE_|OMPI_(COMM|APP|MCA_(ess|orte_|pmix)))') 2>/dev/null\n";
+
 std::string set_up(const cluster::Site& site) {
-  std::string out;
+  std::string out = kForgetOwnMpi;
   for (const auto& [name, value] : site.environment)
     out += fmt::format("export {}={}\n", name, cluster::shell_quoted(value));
   for (const auto& module : site.modules) out += "module load " + module + "\n";
