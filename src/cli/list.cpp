@@ -167,7 +167,9 @@ void list_datasets() {
     const auto number = [](std::int64_t n) { return n > 0 ? fmt::format("{}", n) : "-"; };
     const bool generic = i.train_size == 0;
     rows.push_back({i.name, number(i.classes),
-                    i.height > 0 ? fmt::format("{}x{}x{}", i.channels, i.height, i.width) : "any",
+                    i.height > 0  ? fmt::format("{}x{}x{}", i.channels, i.height, i.width)
+                    : i.nodes > 0 ? "edges"
+                                  : "any",
                     number(i.train_size), number(i.test_size),
                     generic                                                    ? "-"
                     : data::available(i.name, nlohmann::json::object(), where) ? "yes"
@@ -182,7 +184,10 @@ void show_dataset(const std::string& name) {
   const auto& i = reader->info;
   fmt::print("{}: {}\nsource: {}\nlicence: {}\nfiles: {}\ntask: {}\n", i.name, i.title, i.source, i.licence,
              i.files, i.task);
-  if (i.train_size > 0)
+  if (i.nodes > 0)
+    fmt::print("{} classes, {} training and {} test edges of a graph of {} nodes\n", i.classes, i.train_size,
+               i.test_size, i.nodes);
+  else if (i.train_size > 0)
     fmt::print("{} classes, {} training and {} test images of {}x{}x{}\n", i.classes, i.train_size,
                i.test_size, i.channels, i.height, i.width);
   fmt::print("published deletion list: {}\n", i.deletion_list.empty() ? "none" : i.deletion_list);

@@ -185,6 +185,7 @@ std::shared_ptr<const Dataset> open(const std::string& name, const nlohmann::jso
   fit_to_channels(measured);
   source.info.mean = measured.mean;
   source.info.deviation = measured.deviation;
+  source.info.nodes = measured.nodes;
   return open_packed(source);
 }
 

@@ -28,6 +28,9 @@ struct Info {
   std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
   // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone.
   std::int64_t tokens = 0, vocabulary = 0;
+  // Of the graph whose edges the samples are (tokens: of the sentence that an edge is read from); 0: no
+  // graph.
+  std::int64_t nodes = 0;
   std::vector<std::string> units = {};  // of deletion, beside samples and classes: image, image_pair, edge
   std::string corruption;               // of the test images (data/corruption.hpp), or ""
   std::string deletion_list;            // name of the published list in data/deletion_lists, or ""
@@ -35,7 +38,7 @@ struct Info {
 
 // Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, the
 // number of the image on this side and that of the image which the caption was written for, 32 bits each,
-// little endian.
+// little endian. An edge of a graph has no pixels, its sentence's tokens, and the numbers of its two nodes.
 inline std::int64_t sample_bytes(const Info& info) {
   return info.channels * info.height * info.width + (info.tokens > 0 ? 2 * info.tokens + 8 : 0);
 }
@@ -78,7 +81,8 @@ class Dataset {
   virtual const std::string& checksum() const = 0;  // XXH3-128 of pixels and labels of both sides
 };
 
-// The caption of a pair, [tokens] ids; the image it stands with; the image it was written for.
+// The caption of a pair, [tokens] ids; the image it stands with; the image it was written for. Of an
+// edge: its sentence, its first node, its second node.
 void read_caption(const Dataset& dataset, Side side, std::int64_t id, std::int64_t* tokens);
 std::int64_t image_of(const Dataset& dataset, Side side, std::int64_t id);
 std::int64_t captioned_image(const Dataset& dataset, Side side, std::int64_t id);

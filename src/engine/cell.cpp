@@ -149,7 +149,7 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
     const auto& l = report.ledger;
     inputs.unlearn_flops =
         (l.student_forward + l.teacher_forward) * node.cost.forward + l.student_backward * node.cost.backward;
-    inputs.eval_flops = evaluated * node.cost.forward;
+    inputs.eval_flops = evaluated * node.eval_cost.forward;
     inputs.retrain_flops = cell.retrain_flops;
 
     std::map<std::string, double> values;
@@ -285,6 +285,7 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
     report = ctx.report();
   } else {
     const auto run = unlearn_in_requests(node, cell, setup, program);
+    setup.samples = node.train_samples.get();
     record.status = run.status, record.status_text = run.text;
     record.request_columns = kRequestColumns, record.requests = run.table;
     report = run.report;

@@ -43,6 +43,8 @@ RequestsRun unlearn_in_requests(Node& node, const sweep::Cell& cell, Context::Se
     for (std::size_t i = 0; i <= j; ++i)
       arrived.insert(arrived.end(), requests[i].forget.begin(), requests[i].forget.end());
     std::sort(arrived.begin(), arrived.end());
+    node.take_samples(arrived, own.retain);
+    own.samples = node.train_samples.get();
     if (methods::find_descriptor(cell.method)->from_scratch && fresh && j > 0)
       node.model->initialize(Rng(own.seed, "init"));
   };

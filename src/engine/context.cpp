@@ -207,6 +207,20 @@ bool Context::is_head(const std::string& tensor) const {
   return !prefix.empty() && (tensor == prefix + ".weight" || tensor == prefix + ".bias");
 }
 
+std::int64_t Context::requests() const { return impl_->setup.requests; }
+std::int64_t Context::request() const { return impl_->setup.request; }
+
+torch::Tensor Context::carried(const std::string& name) const {
+  const auto* all = impl_->setup.carried;
+  if (!all) return {};
+  const auto found = all->find(name);
+  return found == all->end() ? torch::Tensor() : found->second;
+}
+
+void Context::carry(const std::string& name, const torch::Tensor& value) {
+  if (impl_->setup.carried) (*impl_->setup.carried)[name] = value.detach().to(torch::kFloat).clone();
+}
+
 torch::Tensor& Context::values() { return impl_->setup.parameters->trainable.values; }
 const tensor::FlatBuffer& Context::layout() const { return impl_->setup.parameters->trainable; }
 const config::TrainOptions& Context::train() const { return impl_->setup.train; }

@@ -189,6 +189,14 @@ class Context {
   // the optimiser starts anew.
   void reinitialize(const std::string& purpose);
 
+  // Where D_f arrives in several requests, a method runs once for each, from the parameters that the one
+  // before left. How many there are, the number of this one, from 0, and tensors that requests leave to later
+  // ones (undefined: none has left one of this name).
+  std::int64_t requests() const;
+  std::int64_t request() const;
+  torch::Tensor carried(const std::string& name) const;
+  void carry(const std::string& name, const torch::Tensor& value);
+
   // The trainable parameters, flat; windows of single tensors through layout().
   torch::Tensor& values();
   const tensor::FlatBuffer& layout() const;

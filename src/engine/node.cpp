@@ -12,6 +12,8 @@
 #include "core/progress.hpp"
 #include "core/signals.hpp"
 #include "engine/evaluate.hpp"
+#include "engine/graph_source.hpp"
+#include "engine/image_source.hpp"
 #include "models/torch/blocks.hpp"
 #include "store/checkpoint_file.hpp"
 
@@ -53,9 +55,8 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
       splits(data::make_splits(dataset, data_options, ratio)),
       descriptor(descriptor_of(model_name)) {
   const auto& info = dataset.info();
-  model_config = descriptor.config(
-      model_name, {info.channels, info.height, info.width, info.classes, info.tokens, info.vocabulary});
-  cost = descriptor.cost(model_config, info.height, info.width);
+  model_config = descriptor.config(model_name, {info.channels, info.height, info.width, info.classes,
+                                                info.tokens, info.vocabulary, info.nodes});
   model = models::build(model_config);
   task = tasks::make_classification(info.classes);
   eval_grain = settings.at("evaluate").at("grain").get<std::int64_t>();
@@ -66,7 +67,6 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
 Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps) {
   at::set_num_threads(static_cast<int>(train.threads));
   trainable = models::resolve_trainable(train.trainable, descriptor, model_config);
-  cost = models::cost_of(descriptor, model_config, dataset.info().height, dataset.info().width, trainable);
   std::function<bool(const std::string&)> trains = [this](const std::string& name) {
     return trainable.trains(name);
   };
@@ -78,9 +78,13 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   };
   if (const auto own = adapt(*model)) trains = own;
   parameters = std::make_shared<tensor::FlatParameters>(*model, bench.device, trains, train.optimizer.decay);
-  train_samples =
-      std::make_unique<ImageSource>(dataset, data::Side::kTrain, data_options, seed, bench.device);
+  sample_seed = seed;
+  take_samples(splits.forget, splits.retain);
   grain = train.grain > 0 ? train.grain : config::default_grain(train.batch, !model->batch_norms().empty());
+  const auto whole =
+      models::cost_of(descriptor, model_config, dataset.info().height, dataset.info().width, trainable);
+  cost = models::in_grains(whole, grain);
+  eval_cost = models::in_grains(whole, eval_grain);
 
   Context::Setup s;
   s.comm = &comm;
@@ -155,11 +159,21 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   return s;
 }
 
+void Node::take_samples(const std::vector<std::int64_t>& forget, const std::vector<std::int64_t>& retain) {
+  if (dataset.info().nodes > 0) graph = make_graph(dataset, forget, retain, bench.device);
+  train_samples = samples_of(data::Side::kTrain, sample_seed);
+}
+
+std::unique_ptr<SampleSource> Node::samples_of(data::Side side, std::uint64_t seed) {
+  if (dataset.info().nodes > 0) return std::make_unique<GraphSource>(dataset, side, graph, bench.device);
+  return std::make_unique<ImageSource>(dataset, side, data_options, seed, bench.device);
+}
+
 metrics::Outputs Node::outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids) {
   const auto before = std::chrono::steady_clock::now();
-  const ImageSource samples(dataset, side, data_options, 0, bench.device);
+  const auto samples = samples_of(side, 0);
   auto out =
-      evaluate(of, samples, ids, dataset.info().classes, eval_grain, comm, [&] { bench.runtime.tick(); });
+      evaluate(of, *samples, ids, dataset.info().classes, eval_grain, comm, [&] { bench.runtime.tick(); });
   eval_seconds += seconds_since(before);
   evaluated += static_cast<double>(ids.size());
   return out;
@@ -208,7 +222,7 @@ void Node::describe(store::Record& record, const RunReport& report, const config
       {"teacher", l.teacher_forward * cost.forward},
       {"unlearn_total",
        (l.student_forward + l.teacher_forward) * cost.forward + l.student_backward * cost.backward},
-      {"eval_total", evaluated * cost.forward},
+      {"eval_total", evaluated * eval_cost.forward},
       {"hf_6NT", 6 * pixels * static_cast<double>(descriptor.parameters(model_config)) * l.student_backward}};
   record.history_columns = kHistoryColumns;
   record.history = report.history;

@@ -9,7 +9,7 @@
 #include "core/progress.hpp"
 #include "engine/cell.hpp"
 #include "engine/context.hpp"
-#include "engine/image_source.hpp"
+#include "engine/sample_source.hpp"
 #include "engine/workbench.hpp"
 #include "models/trainable.hpp"
 
@@ -23,6 +23,10 @@ struct Node {
   // Moves the (already initialised or loaded) model into flat buffers and reads the newest checkpoint, if
   // there is one.
   Context::Setup setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps);
+  // Makes `train_samples` anew for a D_f and a D_r: a graph is made of what is retained.
+  void take_samples(const std::vector<std::int64_t>& forget, const std::vector<std::int64_t>& retain);
+  // Samples of one side as the model takes them; augmented under this seed.
+  std::unique_ptr<SampleSource> samples_of(data::Side side, std::uint64_t seed);
   // Collective. Logits of the model on one side, complete on rank 0.
   metrics::Outputs outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids);
   // Collective. The parameter hash; InternalError when ranks disagree.
@@ -40,20 +44,22 @@ struct Node {
   const models::Descriptor& descriptor;
   nlohmann::json model_config;
   models::Trainable trainable;
-  models::Cost cost;  // of a sample, with what the run trains
+  models::Cost cost, eval_cost;  // of a sample: with what the run trains, in evaluation
+  models::Tensors graph;         // of the retained edges, where samples are edges
   std::int64_t eval_grain = 64;
   std::shared_ptr<models::Model> model;
   std::shared_ptr<tensor::FlatParameters> parameters;
   // What the method does to networks of the student's architecture before training; null: nothing.
   std::function<std::function<bool(const std::string&)>(models::Model&)> prepare;
   std::unique_ptr<tasks::Task> task;
-  std::unique_ptr<ImageSource> train_samples;
+  std::unique_ptr<SampleSource> train_samples;
   std::unique_ptr<Progress> progress;
   std::vector<store::Segment> segments;
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now(), saved = started;
   double comm_before = 0, load_seconds = 0, eval_seconds = 0, evaluated = 0;  // evaluated: samples
   std::string reduction = "ordered";
   std::int64_t grain = 0;
+  std::uint64_t sample_seed = 0;  // of the training samples' augmentation
 };
 
 }  // namespace expunge

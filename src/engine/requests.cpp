@@ -11,6 +11,8 @@
 namespace expunge {
 namespace {
 
+using Carried = std::map<std::string, torch::Tensor>;
+
 std::vector<float> to_vector(const torch::Tensor& t) {
   const torch::Tensor host = t.to(torch::kCPU).contiguous();
   return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
@@ -36,6 +38,7 @@ void add(RunReport& to, const RunReport& more) {
 struct Standing {
   std::size_t index = 0;          // of the running request
   torch::Tensor values, buffers;  // that it started from
+  Carried carried;                // that it found
   RequestsRun done;               // of the requests before it
   std::int64_t sequence = 0;      // of the last checkpoint before it
 
@@ -51,6 +54,10 @@ struct Standing {
     c.f64["request.table"] = done.table;
     c.f32["request.values"] = to_vector(values);
     if (buffers.defined()) c.f32["request.buffers"] = to_vector(buffers);
+    for (const auto& [name, value] : carried) {
+      c.f32["request.carried." + name] = to_vector(value);
+      c.state["request"]["shapes"][name] = value.sizes().vec();
+    }
   }
 
   void read(const store::Checkpoint& c, torch::Device device) {
@@ -68,6 +75,9 @@ struct Standing {
     done.table = c.f64.at("request.table");
     values = tensor("request.values");
     if (c.f32.count("request.buffers")) buffers = tensor("request.buffers");
+    if (state.contains("shapes"))
+      for (const auto& [name, shape] : state.at("shapes").items())
+        carried[name] = tensor("request.carried." + name).view(shape.get<std::vector<std::int64_t>>());
   }
 };
 
@@ -106,6 +116,8 @@ RequestsRun run_requests(Context::Setup setup, const std::vector<Request>& reque
     Context::Setup own = setup;
     own.forget = request.forget, own.retain = request.retain;
     own.total_steps = request.steps;
+    own.request = static_cast<std::int64_t>(at.index);
+    own.requests = std::ssize(requests);
     if (at.index > 0) own.seed = Rng(setup.seed, "request").bits(at.index);
     own.budget_flops = rest_of(setup.budget_flops, flops_of(at.done.report.ledger, setup.cost));
     const bool fresh = !resume;
@@ -118,6 +130,8 @@ RequestsRun run_requests(Context::Setup setup, const std::vector<Request>& reque
     std::int64_t sequence = fresh ? at.sequence : resume->sequence;
     const std::int64_t counted_before = fresh ? at.sequence : 0;
     own.resume = std::exchange(resume, std::nullopt);
+    Carried carried = at.carried;
+    own.carried = &carried;
     own.save = [&, inner = setup.save](const store::Checkpoint& c) {
       store::Checkpoint with = c;
       with.sequence = sequence = counted_before + c.sequence;
@@ -144,6 +158,7 @@ RequestsRun run_requests(Context::Setup setup, const std::vector<Request>& reque
                            flops_of(report.ledger, setup.cost), report.seconds, m.forget, m.part, m.retain,
                            m.test, distance(now, start), distance(now, at.values)})
       at.done.table.push_back(x);
+    at.carried = std::move(carried);
     at.sequence = sequence;
   }
   return at.done;

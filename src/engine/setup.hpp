@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,9 @@ struct Context::Setup {
   comm::Arithmetic arithmetic = comm::host_arithmetic();
   bool eval_frozen = false;  // modules without trainable parameters stay in eval mode ("fusion")
   std::string cell_id;
+  // Of deletion requests that follow one another: the number of this one, and what earlier ones left.
+  std::int64_t request = 0, requests = 1;
+  std::map<std::string, torch::Tensor>* carried = nullptr;
 
   std::function<void()> tick = [] {};  // progress, once a step
   std::function<void(std::int64_t samples)> progress = [](std::int64_t) {};

@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "engine/evaluate.hpp"
+#include "engine/image_source.hpp"
 
 namespace expunge {
 

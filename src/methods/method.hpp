@@ -56,6 +56,7 @@ enum class Need {
   kUnseen,           // samples that nothing was trained on
   kWholeClasses,     // D_f made of whole classes
   kPreferredAnswer,  // another answer that is better than D_f's own: a refusal, another class
+  kWholeEdges,       // D_f made of whole edges of a graph, and a model with the features "nodes.SITE"
   kPairs,            // image-caption pairs and a model with the features "image", "text" and "fused"
   kHead              // a linear classifier on pooled features
 };

@@ -108,6 +108,8 @@ std::string describe(Need need) {
       return "unseen samples (data.val_fraction)";
     case Need::kWholeClasses:
       return "whole classes to forget (data.unit = \"class\")";
+    case Need::kWholeEdges:
+      return "whole edges of a graph to forget (data.unit = \"edge\")";
     case Need::kPreferredAnswer:
       return "an answer to prefer to D_f's own";
     case Need::kHead:

@@ -14,13 +14,22 @@ namespace expunge::models {
 struct InputShape {
   std::int64_t channels = 3, height = 32, width = 32, classes = 10;
   std::int64_t tokens = 0, vocabulary = 0;  // of a caption beside the image; 0 = none
+  std::int64_t nodes = 0;                   // of the graph of which samples are edges; 0 = none
 };
 
 // Matrix-multiplication and convolution FLOPs of one sample (a multiply-add is 2), all parameters trainable.
 // Everything else counts 0. backward lacks the input gradient of the first layer.
 struct Cost {
   double forward = 0, backward = 0;
+  // Of a pass, whatever its number of samples: what is computed once for a whole graph.
+  double pass_forward = 0, pass_backward = 0;
 };
+
+// The cost of a sample when a pass takes so many of them (a grain).
+inline Cost in_grains(const Cost& cost, std::int64_t samples) {
+  const auto n = static_cast<double>(samples);
+  return {cost.forward + cost.pass_forward / n, cost.backward + cost.pass_backward / n};
+}
 
 // A linear layer that low-rank adapters may be laid beside: `name` + ".weight" is [out, in].
 struct Projection {
@@ -40,8 +49,9 @@ struct Descriptor {
   std::function<std::int64_t(const nlohmann::json& config)> parameters;
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
   bool has_batch_norm = false;
-  bool takes_text = false;  // image-caption pairs
-  bool linear_head = true;  // outputs "pooled" and "features", and a linear classifier on the former
+  bool takes_text = false;   // image-caption pairs
+  bool takes_graph = false;  // edges of a graph
+  bool linear_head = true;   // outputs "pooled" and "features", and a linear classifier on the former
 
   // What partial training needs (models/trainable.hpp). Prefixes of the task head's tensors, and of the
   // fusion module's (none: the family has no such module).

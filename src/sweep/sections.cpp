@@ -200,9 +200,11 @@ void Sections::price_model(Base& base, const config::Position& model_at) {
   const auto name_of = [](InputKind kind) {
     return kind == InputKind::kImages  ? "images alone"
            : kind == InputKind::kPairs ? "image-caption pairs"
+           : kind == InputKind::kGraph ? "the edges of a graph"
                                        : "texts alone";
   };
-  const InputKind has = base.info.tokens == 0    ? InputKind::kImages
+  const InputKind has = base.info.nodes > 0      ? InputKind::kGraph
+                        : base.info.tokens == 0  ? InputKind::kImages
                         : base.info.channels > 0 ? InputKind::kPairs
                                                  : InputKind::kTexts;
   if (models::input_kind(descriptor) != has) {
@@ -213,9 +215,9 @@ void Sections::price_model(Base& base, const config::Position& model_at) {
     return;
   }
   try {
-    base.model_config =
-        descriptor.config(base.model, {base.info.channels, base.info.height, base.info.width,
-                                       base.info.classes, base.info.tokens, base.info.vocabulary});
+    base.model_config = descriptor.config(
+        base.model, {base.info.channels, base.info.height, base.info.width, base.info.classes,
+                     base.info.tokens, base.info.vocabulary, base.info.nodes});
     base.cost = descriptor.cost(base.model_config, base.info.height, base.info.width);
     base.parameters = descriptor.parameters(base.model_config);
     base.descriptor = &descriptor;
@@ -331,10 +333,11 @@ MethodPlan Sections::method(const Base& base, const methods::Descriptor& method,
   config::Reader in("method." + method.name, std::move(layers), problems_);
   const auto phases = method.plan(in, sizes);
   in.finish();
-  const auto cost = cost_of(base, method, in);
+  const auto whole = cost_of(base, method, in);
   MethodPlan out;
   out.options = in.resolved_values();
   resolve_grain(out.options, base.has_batch_norm);
+  const auto cost = models::in_grains(whole, out.options.at("grain").get<std::int64_t>());
   for (const auto& phase : phases) {
     if (phase.scheduled) out.steps += phase.steps;
     out.flops += (phase.forward + phase.teacher) * cost.forward + phase.backward * cost.backward;

@@ -97,8 +97,13 @@ class Expansion {
                              : "needs samples that nothing was trained on: set data.val_fraction above 0";
       case Need::kWholeClasses:
         return base.data_options.unit == "class" ? "" : "forgets whole classes: set data.unit = \"class\"";
+      case Need::kWholeEdges:
+        if (base.info.nodes == 0) return "needs a graph of which samples are edges (data set pgr, model gcn)";
+        return base.data_options.unit == "edge" ? "" : "forgets whole edges: set data.unit = \"edge\"";
       case Need::kPairs:
-        return base.info.tokens > 0 ? "" : "needs image-caption pairs (data set flickr8k, model two_tower)";
+        return base.info.tokens > 0 && base.info.height > 0
+                   ? ""
+                   : "needs image-caption pairs (data set flickr8k, model two_tower)";
       case Need::kHead:
         return models::find_descriptor(base.model)->linear_head
                    ? ""
@@ -144,7 +149,8 @@ class Expansion {
     out.usable = true;
     out.flops = plan.flops;
     out.total_steps = plan.steps;
-    out.eval_flops = base.cost.forward * static_cast<double>(sizes.train + sizes.test + sizes.val);
+    out.eval_flops = models::in_grains(base.cost, base.evaluate.at("grain").get<std::int64_t>()).forward *
+                     static_cast<double>(sizes.train + sizes.test + sizes.val);
     json budget = json::object();
     if (base.budget.contains("flops")) {
       budget = base.budget;
@@ -196,7 +202,8 @@ class Expansion {
     original.parameters = base.parameters;
     const auto sizes = data::split_sizes(base.info, base.data_options, data::Ratio{0, 1, "0"});
     const auto samples = static_cast<double>(base.original_train.epochs * sizes.train);
-    original.flops = samples * (base.cost.forward + base.cost.backward);
+    const auto cost = models::in_grains(base.cost, base.original.at("grain").get<std::int64_t>());
+    original.flops = samples * (cost.forward + cost.backward);
     plan_.originals.push_back(std::move(original));
     return found->second;
   }

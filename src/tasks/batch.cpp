@@ -4,7 +4,8 @@ namespace expunge {
 
 Batch rows_of(const Batch& b, const torch::Tensor& rows) {
   Batch out = b;
-  for (auto& [name, value] : out.inputs) value = value.index_select(0, rows);
+  for (auto& [name, value] : out.inputs)
+    if (name.rfind("graph.", 0) != 0) value = value.index_select(0, rows);
   out.labels = b.labels.index_select(0, rows);
   if (b.is_forget.defined()) out.is_forget = b.is_forget.index_select(0, rows);
   const torch::Tensor host = rows.to(torch::kCPU);

@@ -15,7 +15,8 @@ namespace expunge {
 
 // One grain of one stream, on the device.
 struct Batch {
-  models::Tensors inputs;         // what the model's forward takes
+  // What the model's forward takes: [n, ...] each, but for a graph that all samples share ("graph.NAME").
+  models::Tensors inputs;
   torch::Tensor labels;           // [n] int64
   torch::Tensor is_forget;        // [n] float, 1 where the sample belongs to D_f
   std::vector<std::int64_t> ids;  // sample ids, host

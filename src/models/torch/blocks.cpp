@@ -119,7 +119,7 @@ Adapter::Adapter(std::int64_t channels, std::int64_t width, const Rng& rng)
   fill_normal(down_->weight, rng, 1 / std::sqrt(static_cast<double>(channels)));
 }
 
-torch::Tensor Adapter::forward(const torch::Tensor& x) {
+torch::Tensor Adapter::forward(const torch::Tensor& x, const Tensors&) {
   if (x.dim() != 4) return x + up_->forward(at::relu(down_->forward(x)));
   const torch::Tensor last = x.flatten(2).transpose(1, 2);
   return x + up_->forward(at::relu(down_->forward(last))).transpose(1, 2).reshape(x.sizes());

@@ -60,10 +60,10 @@ class LayerNorm : public torch::nn::Module {
 };
 
 // x + up(relu(down(x))), on channels; `up` starts at 0 (Houlsby et al. 2019).
-class Adapter : public torch::nn::Module {
+class Adapter : public Insertion {
  public:
   Adapter(std::int64_t channels, std::int64_t width, const Rng& rng);
-  torch::Tensor forward(const torch::Tensor& x);  // [n, C, H, W] or [n, ..., C]
+  torch::Tensor forward(const torch::Tensor& x, const Tensors&) override;  // [n, C, H, W] or [n, ..., C]
 
  private:
   std::shared_ptr<Linear> down_, up_;

@@ -48,16 +48,23 @@ torch::Tensor BatchNorm::forward(const torch::Tensor& x) {
 }
 
 void Model::insert_adapters(const std::string& prefix, std::int64_t width, const Rng& rng) {
-  EXPUNGE_CHECK(adapters_.empty(), "{} has adapters already", prefix);
   for (const AdapterSite& site : adapter_sites())
-    adapters_[site.name] = place(*this, prefix + "." + site.name,
-                                 std::make_shared<Adapter>(site.width, width, rng.sub(site.name)));
+    insert(prefix, site.name, std::make_shared<Adapter>(site.width, width, rng.sub(site.name)));
 }
 
-torch::Tensor Model::adapted(const std::string& site, const torch::Tensor& x) const {
-  if (adapters_.empty()) return x;
-  const auto found = adapters_.find(site);
-  return found == adapters_.end() ? x : found->second->forward(x);
+void Model::insert(const std::string& prefix, const std::string& site, std::shared_ptr<Insertion> module) {
+  EXPUNGE_CHECK(!inserted_.count(site), "{} has an insertion at {} already", prefix, site);
+  inserted_[site] = place(*this, prefix + "." + site, std::move(module));
+}
+
+torch::Tensor Model::adapted(const std::string& site, const torch::Tensor& x, const Tensors& inputs) const {
+  const auto found = inserted_.find(site);
+  return found == inserted_.end() ? x : found->second->forward(x, inputs);
+}
+
+torch::Tensor Model::passed_on(const std::string& site, const torch::Tensor& x) const {
+  const auto found = inserted_.find(site);
+  return found != inserted_.end() && found->second->ends_gradient() ? x.detach() : x;
 }
 
 void Model::adopt_batch_norms() {

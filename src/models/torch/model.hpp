@@ -19,12 +19,20 @@ namespace expunge::models {
 using Tensors = std::map<std::string, torch::Tensor>;
 
 class BatchNorm;
-class Adapter;  // models/torch/blocks.hpp
 
 // A place in a network after which an adapter may be inserted, and the channels there.
 struct AdapterSite {
   std::string name;
   std::int64_t width = 0;
+};
+
+// What a method inserts at a site: a map of what the network holds there.
+class Insertion : public torch::nn::Module {
+ public:
+  // `inputs`: of the network's forward pass.
+  virtual torch::Tensor forward(const torch::Tensor& x, const Tensors& inputs) = 0;
+  // True when no gradient passes from later layers into what stands before them (layerwise training).
+  virtual bool ends_gradient() const { return false; }
 };
 
 class Model : public torch::nn::Module {
@@ -46,6 +54,8 @@ class Model : public torch::nn::Module {
   // Inserts one of this inner width at every site, registered as PREFIX.SITE. Their outputs are bit for bit
   // their inputs until they are trained. InternalError when there are some already.
   void insert_adapters(const std::string& prefix, std::int64_t width, const Rng& rng);
+  // Inserts a module at one site, registered as PREFIX.SITE.
+  void insert(const std::string& prefix, const std::string& site, std::shared_ptr<Insertion> module);
 
   // What loading needs to know of a family. The prefix of its backbone's tensors ("vit"), which files of a
   // bare backbone lack:
@@ -67,14 +77,16 @@ class Model : public torch::nn::Module {
 
  protected:
   explicit Model(nlohmann::json config) : config_(std::move(config)) {}
-  // x [n, C, H, W] or [n, ..., C] after the adapter at this site; x itself where there is none.
-  torch::Tensor adapted(const std::string& site, const torch::Tensor& x) const;
+  // x [n, C, H, W] or [n, ..., C] after what was inserted at this site; x itself where there is nothing.
+  torch::Tensor adapted(const std::string& site, const torch::Tensor& x, const Tensors& inputs = {}) const;
+  // What the layer behind this site reads of x: the same values.
+  torch::Tensor passed_on(const std::string& site, const torch::Tensor& x) const;
   void adopt_batch_norms();  // fills batch_norms_ from the module tree; call last in the constructor
   nlohmann::json config_;
   std::vector<BatchNorm*> batch_norms_;
 
  private:
-  std::map<std::string, std::shared_ptr<Adapter>> adapters_;
+  std::map<std::string, std::shared_ptr<Insertion>> inserted_;
 };
 
 // BatchNorm over [n, C, ...] with Hugging Face's buffer names. It never updates its running statistics in

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -20,6 +21,7 @@ json small_options(const std::string& method) {
       {"influence", {{"samples", 5}}},
       {"rmu", {{"lr", 0.01}}},
       {"eul", {{"width", 3}}},
+      {"gnndelete", {{"gradient", "together"}, {"lr", 0.01}}},
       {"dtd", {{"sigma", 0.01}}},
       {"l_codec",
        {{"perturbations", 12},
@@ -33,11 +35,29 @@ json small_options(const std::string& method) {
   return found == known.end() ? json::object() : found->second;
 }
 
+namespace {
+
+bool on_graphs(const std::string& method) {
+  const auto& needs = methods::find_descriptor(method)->needs;
+  return std::find(needs.begin(), needs.end(), methods::Need::kWholeEdges) != needs.end();
+}
+
+}  // namespace
+
+Toy conv_for(const std::string& method, std::int64_t forget, std::int64_t retain, double dropout) {
+  return on_graphs(method) ? graph_toy(forget, retain) : conv_toy(forget, retain, dropout);
+}
+Toy mlp_for(const std::string& method, std::int64_t forget, std::int64_t retain) {
+  return on_graphs(method) ? graph_toy(forget, retain) : mlp_toy(forget, retain);
+}
+
 Toy small_conv(const std::string& method, std::int64_t forget, std::int64_t retain) {
-  return conv_toy(forget, retain, 0.25).with({{"epochs", 2}, {"batch", 9}}).with(small_options(method));
+  return conv_for(method, forget, retain, 0.25)
+      .with({{"epochs", 2}, {"batch", 9}})
+      .with(small_options(method));
 }
 Toy small_mlp(const std::string& method, std::int64_t forget, std::int64_t retain) {
-  return mlp_toy(forget, retain).with({{"epochs", 2}, {"batch", 8}}).with(small_options(method));
+  return mlp_for(method, forget, retain).with({{"epochs", 2}, {"batch", 8}}).with(small_options(method));
 }
 
 std::vector<std::string> conforming_methods() {

@@ -18,6 +18,10 @@ nlohmann::json small_options(const std::string& method);
 Toy small_conv(const std::string& method, std::int64_t forget = 5, std::int64_t retain = 17);
 Toy small_mlp(const std::string& method, std::int64_t forget = 5, std::int64_t retain = 17);
 
+// conv_toy and mlp_toy, for methods on graphs graph_toy.
+Toy conv_for(const std::string& method, std::int64_t forget, std::int64_t retain, double dropout = 0);
+Toy mlp_for(const std::string& method, std::int64_t forget, std::int64_t retain);
+
 // Every registered method; broken copies that a test registered are left out.
 std::vector<std::string> conforming_methods();
 

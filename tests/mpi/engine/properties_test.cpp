@@ -164,10 +164,10 @@ json own_scale(const std::string& method) {
 }
 
 TEST_P(MethodOnDf, DoesNotLowerTheLossThere) {
-  Toy toy = mlp_toy(24, 176).with(own_scale(method()));
+  Toy toy = mlp_for(method(), 24, 176).with(own_scale(method()));
   toy.grain = 16;
   // The original: trained on everything.
-  Toy all = mlp_toy(24, 176).with({{"epochs", 30}, {"lr", 0.02}, {"batch", 32}});
+  Toy all = mlp_for(method(), 24, 176).with({{"epochs", 30}, {"lr", 0.02}, {"batch", 32}});
   all.grain = 16;
   all.retain.insert(all.retain.begin(), all.forget.begin(), all.forget.end());
   all.forget.clear();

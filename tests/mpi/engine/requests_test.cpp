@@ -7,8 +7,6 @@
 #include <optional>
 #include <set>
 
-#include "engine/requests.hpp"
-#include "methods/runner_registry.hpp"
 #include "tests/mpi/engine/conformance.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
 
@@ -16,71 +14,6 @@ namespace expunge::test {
 namespace {
 
 constexpr std::size_t kColumns = 12;
-
-struct Requested {
-  std::string hash;
-  torch::Tensor values;
-  bool interrupted = false;
-  store::Checkpoint checkpoint;  // of an interrupted run, on every rank
-};
-
-// Collective. A registered method on a toy whose D_f arrives in requests; measured accuracies are made up.
-// `stop_after` > 0: a signal after so many steps. A forward pass costs one FLOP a sample, a backward pass
-// none.
-Requested run_requested(const std::string& method, const Toy& toy, const std::vector<Request>& requests,
-                        comm::Communicator& comm, RequestsRun& run, std::int64_t stop_after = 0,
-                        const store::Checkpoint* resume = nullptr, double budget = 0) {
-  config::Diagnostics problems;
-  const auto* runner = methods::find_runner(method);
-  const auto make = [&] {
-    auto model = toy.make();
-    model->initialize(Rng(toy.seed, "start"));
-    return model;
-  };
-  Requested out;
-  Context::Setup s;
-  s.comm = &comm;
-  s.model = make();
-  const auto trains = methods::prepare(method, toy.options, *s.model, toy.seed);
-  s.parameters = std::make_shared<tensor::FlatParameters>(
-      *s.model, torch::kCPU, [&](const std::string& name) { return !trains || trains(name); }, "trainer");
-  s.make_model = [&] {
-    auto model = make();
-    methods::prepare(method, toy.options, *model, toy.seed);
-    return model;
-  };
-  s.task = toy.task.get(), s.samples = toy.samples.get();
-  s.unseen = toy.unseen;
-  auto train_in = config::Reader::resolved("method." + method, toy.options, problems);
-  s.train = runner->train(train_in);
-  s.grain = toy.grain, s.seed = toy.seed;
-  s.cost = {1, 0};
-  s.budget_flops = budget;
-  s.cell_id = "toy";
-  std::int64_t asked = 0;
-  s.poll = [&] { return ++asked == stop_after ? kPollStop : 0; };
-  s.save = [&](const store::Checkpoint& c) { out.checkpoint = c; };
-  if (resume) s.resume = *resume;
-  RequestHooks hooks;
-  hooks.program = [&](Context& ctx) {
-    auto in = config::Reader::resolved("method." + method, toy.options, problems);
-    return runner->run(in, ctx);
-  };
-  hooks.measure = [](std::size_t j) {
-    const auto x = static_cast<double>(j);
-    return Measured{x, x + 0.1, x + 0.2, x + 0.3};
-  };
-  const auto parameters = s.parameters;
-  try {
-    run = run_requests(std::move(s), requests, hooks);
-  } catch (const Interrupted&) {
-    out.interrupted = true;
-    share(out.checkpoint, comm);
-  }
-  out.hash = parameters->hash();
-  out.values = parameters->trainable.values.clone();
-  return out;
-}
 
 double cell(const RequestsRun& run, std::size_t request, const std::string& column) {
   const auto at = std::find(kRequestColumns.begin(), kRequestColumns.end(), column) - kRequestColumns.begin();
@@ -99,7 +32,7 @@ TEST(Requests, CutWhatIsLeftFromPartToPart) {
 // NegGrad on |theta - a|^2 / 2 walks away from each part by a factor of 1.1 a step, from where the part
 // before left it.
 TEST(Requests, CarryTheParametersOn) {
-  const Toy toy = quad_toy({{0, 3}, {2, 5}, {9, 9}}, {0, 1}, {2}, {2, 2});
+  Toy toy = quad_toy({{0, 3}, {2, 5}, {9, 9}}, {0, 1}, {2}, {2, 2});
   const auto requests = make_requests({{0}, {1}}, {0, 1, 2});
   RequestsRun run;
   const auto result = run_requested("neggrad", toy, requests, world(), run);
@@ -124,9 +57,11 @@ TEST(Requests, CarryTheParametersOn) {
 
 TEST(Requests, ShareOneBudget) {
   // Every pass costs one FLOP forward and none backward; three epochs of one sample fit the first request.
-  const Toy toy = quad_toy({{0, 3}, {2, 5}, {9, 9}}, {0, 1}, {2}, {2, 2});
+  Toy toy = quad_toy({{0, 3}, {2, 5}, {9, 9}}, {0, 1}, {2}, {2, 2});
+  toy.cost = {1, 0};
+  toy.budget_flops = 4;
   RequestsRun run;
-  run_requested("neggrad", toy, make_requests({{0}, {1}}, {0, 1, 2}), world(), run, 0, nullptr, 4);
+  run_requested("neggrad", toy, make_requests({{0}, {1}}, {0, 1, 2}), world(), run);
   EXPECT_EQ(run.status, "budget");
   EXPECT_EQ(run.report.steps, 4);
   EXPECT_EQ(cell(run, 0, "flops"), 3);
@@ -145,6 +80,67 @@ TEST(Requests, OfOnePartAreAnOrdinaryRun) {
   EXPECT_EQ(run.report.history, whole.report.history);
 }
 
+torch::Tensor tensor_of(const ToyResult& result, const std::string& name) {
+  for (std::size_t i = 0; i < result.layout.entries.size(); ++i)
+    if (result.layout.entries[i].name == name) return result.layout.view_of(result.values, i);
+  ADD_FAILURE() << "no tensor is called " << name;
+  return {};
+}
+
+// [in + 1, out] of an adapter's map.
+torch::Tensor map_of(const ToyResult& result, const std::string& which) {
+  const std::string at = "unlearning_layer.hidden." + which;
+  return torch::cat({tensor_of(result, at + ".weight").t(), tensor_of(result, at + ".bias").unsqueeze(0)}, 0)
+      .to(torch::kDouble);
+}
+
+// EUL trains adapters of its own for each request, as a run on that part alone does, and leaves their fusion.
+TEST(Requests, FuseTheAdaptersOfEul) {
+  const Toy toy = mlp_toy(6, 12)
+                      .with(small_options("eul"))
+                      .with({{"epochs", 3}, {"lr", 0.05}, {"batch", 6}, {"schedule", "constant"}});
+  std::vector<std::int64_t> train = toy.forget;
+  train.insert(train.end(), toy.retain.begin(), toy.retain.end());
+  const auto requests = make_requests({{0, 1, 2}, {3, 4, 5}}, train);
+  RequestsRun run;
+  const auto fused = run_requested("eul", toy, requests, world(), run);
+
+  const auto base = toy.make();
+  base->initialize(Rng(toy.seed, "start"));
+  base->eval();
+  const torch::NoGradGuard no_grad;
+  torch::Tensor left[2], right[2];
+  for (std::size_t j = 0; j < 2; ++j) {
+    Toy part = toy;
+    part.forget = requests[j].forget, part.retain = requests[j].retain;
+    if (j == 1) part.run_seed = Rng(toy.seed, "request").bits(1);
+    const auto own = run_method("eul", part, world());
+    Batch b;
+    toy.samples->load(part.forget, -1, b);
+    const auto with_one = [](const torch::Tensor& x) {
+      return torch::cat({x, torch::ones({x.size(0), 1}, torch::kDouble)}, 1);
+    };
+    const torch::Tensor down = map_of(own, "down"), up = map_of(own, "up"),
+                        x = with_one(base->forward(b.inputs).at("pooled").to(torch::kDouble)),
+                        inner = with_one(x.mm(down).relu());
+    for (int m = 0; m < 2; ++m) {
+      const torch::Tensor& in = m == 0 ? x : inner;
+      const torch::Tensor gram = in.t().mm(in) + 1e-6 * torch::eye(in.size(1), torch::kDouble),
+                          term = gram.mm(m == 0 ? down : up);
+      left[m] = j == 0 ? gram : left[m] + gram;
+      right[m] = j == 0 ? term : right[m] + term;
+    }
+  }
+  EXPECT_GT(map_of(fused, "up").abs().max().item<double>(), 1e-3);
+  for (int m = 0; m < 2; ++m) {
+    // The normal equations: solutions differ where inputs hardly point.
+    const torch::Tensor w = map_of(fused, m == 0 ? "down" : "up");
+    EXPECT_LT((left[m].mm(w) - right[m]).abs().max().item<double>(),
+              1e-4 * (1 + right[m].abs().max().item<double>()))
+        << m;
+  }
+}
+
 class InRequests : public testing::TestWithParam<std::string> {};
 
 TEST_P(InRequests, HaveTheSameBitsOnAnyRanksAndAfterStopsInAnyOfThem) {
@@ -157,7 +153,7 @@ TEST_P(InRequests, HaveTheSameBitsOnAnyRanksAndAfterStopsInAnyOfThem) {
   const auto undisturbed = run_requested(GetParam(), toy, requests, alone(), single);
   EXPECT_EQ(run_requested(GetParam(), toy, requests, world(), many).hash, undisturbed.hash);
   std::optional<store::Checkpoint> checkpoint;
-  Requested result;
+  ToyResult result;
   std::set<std::int64_t> sequences;
   int incarnations = 0;
   do {

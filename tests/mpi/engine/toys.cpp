@@ -156,8 +156,24 @@ std::pair<std::shared_ptr<models::Model>, std::shared_ptr<tensor::FlatParameters
 
 namespace {
 
+// Runs what a setup is made for; what it has cost goes to `report`, also when it is interrupted.
+using Drive = std::function<void(Context::Setup, RunReport& report)>;
+
+Drive once_over(const Program& program) {
+  return [program](Context::Setup setup, RunReport& report) {
+    Context ctx(std::move(setup));
+    try {
+      program(ctx);
+    } catch (const Interrupted&) {
+      report = ctx.report();
+      throw;
+    }
+    report = ctx.report();
+  };
+}
+
 // What a run of any program over the toy shares.
-ToyResult run_toy(const std::string& method, const Program& program, const Toy& toy,
+ToyResult run_toy(const std::string& method, const Drive& drive, const Toy& toy,
                   const config::TrainOptions& train, std::int64_t scheduled_steps, comm::Communicator& comm,
                   std::int64_t stop_after, const store::Checkpoint* resume) {
   at::set_num_threads(1);
@@ -179,23 +195,22 @@ ToyResult run_toy(const std::string& method, const Program& program, const Toy& 
   s.forget = toy.forget, s.retain = toy.retain, s.unseen = toy.unseen;
   s.inspect = toy.inspect;
   s.train = train;
-  s.grain = toy.grain, s.seed = toy.seed;
+  s.grain = toy.grain, s.seed = toy.run_seed ? toy.run_seed : toy.seed;
   s.eval_frozen = toy.eval_frozen;
   s.total_steps = scheduled_steps;
+  s.cost = toy.cost, s.budget_flops = toy.budget_flops;
   s.cell_id = "toy";
   std::int64_t asked = 0;
   s.poll = [&] { return ++asked == stop_after ? kPollStop : 0; };
   s.save = [&](const store::Checkpoint& c) { out.checkpoint = c; };
   if (resume) s.resume = *resume;
 
-  Context ctx(std::move(s));
   try {
-    program(ctx);
+    drive(std::move(s), out.report);
   } catch (const Interrupted&) {
     out.interrupted = true;
     share(out.checkpoint, comm);
   }
-  out.report = ctx.report();
   out.hash = flat->hash();
   out.values = flat->trainable.values.clone();
   if (flat->buffers.size() > 0) out.buffers = flat->buffers.values.clone();
@@ -218,9 +233,32 @@ ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicat
     if (phase.scheduled) scheduled += phase.steps;
   auto in = config::Reader::resolved("method." + method, toy.options, problems);
   problems.throw_if_any();
+  return run_toy(method, once_over([&](Context& ctx) { return runner->run(in, ctx); }), toy, train, scheduled,
+                 comm, stop_after, resume);
+}
+
+ToyResult run_requested(const std::string& method, const Toy& toy, const std::vector<Request>& requests,
+                        comm::Communicator& comm, RequestsRun& run, std::int64_t stop_after,
+                        const store::Checkpoint* resume) {
+  const auto* runner = methods::find_runner(method);
+  config::Diagnostics problems;
+  auto train_in = config::Reader::resolved("method." + method, toy.options, problems);
+  RequestHooks hooks;
+  hooks.program = [&](Context& ctx) {
+    auto in = config::Reader::resolved("method." + method, toy.options, problems);
+    return runner->run(in, ctx);
+  };
+  hooks.measure = [](std::size_t j) {
+    const auto x = static_cast<double>(j);
+    return Measured{x, x + 0.1, x + 0.2, x + 0.3};
+  };
   return run_toy(
-      method, [&](Context& ctx) { return runner->run(in, ctx); }, toy, train, scheduled, comm, stop_after,
-      resume);
+      method,
+      [&](Context::Setup setup, RunReport& report) {
+        run = run_requests(std::move(setup), requests, hooks);
+        report = run.report;
+      },
+      toy, runner->train(train_in), 0, comm, stop_after, resume);
 }
 
 ToyResult run_program(const Program& program, const Toy& toy, comm::Communicator& comm) {
@@ -228,7 +266,7 @@ ToyResult run_program(const Program& program, const Toy& toy, comm::Communicator
   auto in = config::Reader::resolved("program", toy.options, problems);
   const auto train = config::read_train_options(in, {});
   problems.throw_if_any();
-  return run_toy({}, program, toy, train, 1000, comm, 0, nullptr);
+  return run_toy({}, once_over(program), toy, train, 1000, comm, 0, nullptr);
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/requests.hpp"
 #include "engine/setup.hpp"
 
 namespace expunge::test {
@@ -54,6 +55,9 @@ struct Toy {
   std::function<bool(const std::string&)> trainable = [](const std::string&) { return true; };
 
   bool eval_frozen = false;
+  models::Cost cost;
+  double budget_flops = 0;
+  std::uint64_t run_seed = 0;  // of the run's own draws; 0: `seed`, which the start has
 
   Toy with(nlohmann::json changes) const;  // the same with other options
 };
@@ -66,6 +70,9 @@ Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64
 inline constexpr std::int64_t kUnseen = 7;
 Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
+
+// Edges of a graph of 40 nodes, of two kinds, with words that tell their labels; a small GCN.
+Toy graph_toy(std::int64_t forget, std::int64_t retain);
 
 struct ToyResult {
   std::string hash;             // of parameters and buffers
@@ -82,6 +89,10 @@ struct ToyResult {
 // Collective over `comm`. Runs a registered method. `stop_after` > 0: a signal after so many steps.
 ToyResult run_method(const std::string& method, const Toy& toy, comm::Communicator& comm,
                      std::int64_t stop_after = 0, const store::Checkpoint* resume = nullptr);
+// The same with D_f arriving in requests; `run`: what they left. Measured accuracies are made up.
+ToyResult run_requested(const std::string& method, const Toy& toy, const std::vector<Request>& requests,
+                        comm::Communicator& comm, RequestsRun& run, std::int64_t stop_after = 0,
+                        const store::Checkpoint* resume = nullptr);
 // The same for any program over a Context, in the place of a method.
 using Program = std::function<Outcome(Context&)>;
 ToyResult run_program(const Program& program, const Toy& toy, comm::Communicator& comm);

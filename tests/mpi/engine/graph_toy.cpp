@@ -1,0 +1,60 @@
+// A toy for methods on graphs, through the engine's own graph source.
+#include "engine/graph_source.hpp"
+#include "models/descriptor.hpp"
+#include "tests/mpi/engine/toys.hpp"
+#include "tests/unit/graph_fixture.hpp"
+
+namespace expunge::test {
+namespace {
+
+constexpr std::int64_t kKind = 20;  // nodes of each kind
+
+// The k-th of 400 distinct edges. Each node has a word of its own; the label follows the first node.
+data::FakeEdge edge(std::int64_t k) {
+  const std::int64_t pair = k * 37 % (kKind * kKind), head = pair / kKind, tail = pair % kKind;
+  return {head,
+          kKind + tail,
+          head % 2,
+          {static_cast<std::uint16_t>(1 + head), static_cast<std::uint16_t>(31 + tail)}};
+}
+
+class GraphRows : public Rows {
+ public:
+  GraphRows(std::shared_ptr<const data::FakeGraph> graph, const std::vector<std::int64_t>& forget,
+            const std::vector<std::int64_t>& retain, torch::Tensor labels)
+      : Rows("edge", torch::zeros({labels.numel(), 2}), labels),
+        graph_(std::move(graph)),
+        source_(*graph_, data::Side::kTrain, make_graph(*graph_, forget, retain, torch::kCPU), torch::kCPU) {}
+  void load(const std::vector<std::int64_t>& ids, std::int64_t pass, Batch& into) const override {
+    source_.load(ids, pass, into);
+    loaded.push_back(ids);
+  }
+
+ private:
+  std::shared_ptr<const data::FakeGraph> graph_;
+  GraphSource source_;
+};
+
+}  // namespace
+
+Toy graph_toy(std::int64_t forget, std::int64_t retain) {
+  Toy toy;
+  std::vector<data::FakeEdge> edges;
+  for (std::int64_t k = 0; k < forget + retain + kUnseen; ++k) {
+    edges.push_back(edge(k));
+    (k < forget ? toy.forget : k < forget + retain ? toy.retain : toy.unseen).push_back(k);
+  }
+  torch::Tensor labels = torch::zeros({static_cast<std::int64_t>(edges.size())}, torch::kLong);
+  for (std::size_t k = 0; k < edges.size(); ++k) labels[static_cast<std::int64_t>(k)] = edges[k].label;
+  const auto graph = std::make_shared<const data::FakeGraph>(2 * kKind, edges);
+  toy.samples = std::make_shared<GraphRows>(graph, toy.forget, toy.retain, labels);
+  auto config =
+      models::find_descriptor("gcn")->config("gcn", {.classes = 2, .vocabulary = 64, .nodes = 2 * kKind});
+  config.update({{"hidden_size", 6}, {"output_size", 5}, {"edge_size", 4}});
+  toy.make = [config] { return models::build(config); };
+  toy.task = tasks::make_classification(2);
+  toy.classes = 2;
+  return toy;
+}
+
+}  // namespace expunge::test
