@@ -7,9 +7,10 @@
 #include <optional>
 
 #include "core/progress.hpp"
+#include "data/split.hpp"
 #include "engine/cell.hpp"
 #include "engine/context.hpp"
-#include "engine/image_source.hpp"
+#include "engine/sample_source.hpp"
 #include "engine/workbench.hpp"
 #include "models/trainable.hpp"
 
@@ -23,7 +24,7 @@ struct Node {
   // Moves the (already initialised or loaded) model into flat buffers and reads the newest checkpoint, if
   // there is one.
   Context::Setup setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps);
-  // Collective. Logits of the model on one side, complete on rank 0.
+  // Collective. Logits of the model on one side (or what else the task keeps), complete on rank 0.
   metrics::Outputs outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids);
   // Collective. The parameter hash; InternalError when ranks disagree.
   std::string agreed_hash();
@@ -47,7 +48,7 @@ struct Node {
   // What the method does to networks of the student's architecture before training; null: nothing.
   std::function<std::function<bool(const std::string&)>(models::Model&)> prepare;
   std::unique_ptr<tasks::Task> task;
-  std::unique_ptr<ImageSource> train_samples;
+  std::unique_ptr<SampleSource> train_samples;
   std::unique_ptr<Progress> progress;
   std::vector<store::Segment> segments;
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now(), saved = started;

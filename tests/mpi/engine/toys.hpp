@@ -54,6 +54,8 @@ struct Toy {
   std::function<bool(const std::string&)> trainable = [](const std::string&) { return true; };
 
   bool eval_frozen = false;
+  bool inputs_repeat = false;
+  std::int64_t teacher_bytes = 0;
 
   Toy with(nlohmann::json changes) const;  // the same with other options
 };
@@ -66,6 +68,9 @@ Toy logit_toy(std::int64_t samples, std::int64_t classes, std::vector<std::int64
 inline constexpr std::int64_t kUnseen = 7;
 Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
+
+// Texts of a prompt and an answer over twelve tokens, and a language model of one layer.
+Toy language_toy(std::int64_t forget, std::int64_t retain);
 
 struct ToyResult {
   std::string hash;             // of parameters and buffers
