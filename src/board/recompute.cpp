@@ -14,12 +14,14 @@
 namespace expunge::board {
 namespace {
 
-metrics::Outputs to_outputs(const store::SplitOutputs& o) { return {o.ids, o.labels, o.logits, o.classes}; }
+metrics::Outputs to_outputs(const store::SplitOutputs& o) {
+  return {o.ids, o.labels, o.logits, o.classes, o.answers};
+}
 
 // The rows with the ids of `like`; empty when one is not there.
 metrics::Outputs rows_of(const store::SplitOutputs& from, const std::vector<std::int64_t>& ids) {
   metrics::Outputs out;
-  out.classes = from.classes;
+  out.classes = from.classes, out.answers = from.answers;
   for (const std::int64_t id : ids) {
     const auto found = std::lower_bound(from.ids.begin(), from.ids.end(), id);
     if (found == from.ids.end() || *found != id) return {};
@@ -126,7 +128,8 @@ bool KeptOutputs::load(const Row& row, const Row* retrain, metrics::Inputs& into
   if (!reason.empty()) return false;
   for (const auto& [split, outputs] : record->outputs) into.outputs[split] = to_outputs(outputs);
   into.method = row.cell.method;
-  into.classes = record->outputs.begin()->second.classes;
+  const auto& any = record->outputs.begin()->second;
+  into.classes = any.answers ? 0 : any.classes;
   into.seed = record->config.value(nlohmann::json::json_pointer("/settings/evaluate/seed"), std::uint64_t{0});
   add_costs(*record, into);
   if (const auto* before = original(row.cell.original_id)) add_original(*before, into);

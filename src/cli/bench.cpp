@@ -22,6 +22,8 @@ int run(Args& args) {
   request["grain"] = args.integer("--grain", "N", 0, 0, "step: samples of a grain; 0 = the default rule");
   request["method"] = args.option("--method", "NAME", "",
                                   "step: methods (all, or names with commas) against plain fine-tuning");
+  request["tokens"] =
+      args.integer("--tokens", "N", 128, 2, "step --method: tokens of a text, for models that read text");
   request["steps"] = args.integer("--steps", "N", 20, 1, "step: measured steps of a round");
   const auto count = args.integer("--count", "N", 10000, 1, "store: stores to publish and merge");
   const auto units = args.integer("--units", "N", 27560, 2, "selection: units to choose from (ResNet-50's)");
@@ -57,7 +59,7 @@ int run(Args& args) {
 
 const RegisterCommand entry{
     "bench",
-    "measure training steps, methods, the ordered reduction, stores, choosing units, reading samples", run};
+    "measure a training step, the ordered reduction, publishing and merging stores, or reading samples", run};
 
 }  // namespace
 }  // namespace expunge::cli

@@ -58,6 +58,12 @@ Info info_for(const std::string& name, const nlohmann::json& options, const Read
   if (!info.corruption.empty() && (!is_corruption(info.corruption) || info.tokens > 0))
     throw ConfigError(fmt::format("dataset.{}.corruption: \"{}\" is none that applies to {}", name,
                                   info.corruption, reader.info.name));
+  if (const auto tokens = option<std::int64_t>(name, options, "tokens", 0); tokens > 0) {
+    if (!info.text_alone())
+      throw ConfigError(
+          fmt::format("dataset.{}.tokens: the samples of {} are no texts", name, reader.info.name));
+    info.tokens = info.width = tokens;
+  }
   info.mean = option(name, options, "mean", info.mean);
   info.deviation = option(name, options, "deviation", info.deviation);
   return info;
@@ -143,6 +149,8 @@ nlohmann::json read_dataset_options(config::Reader& in) {
   const auto path = in.text("path", "", "folder of the files; replaces the places searched otherwise");
   const auto reader = in.text("reader", "", "reader of a data set of your own, e.g. image_folder");
   const auto channels = in.integer("channels", 0, config::between(0, 3), "1 or 3; 0 = as the first image");
+  const auto tokens = in.integer("tokens", 0, config::between(0, 65536),
+                                 "most tokens of a text, longer ones are cut; 0 = the data set's own limit");
   const auto mean =
       in.numbers("mean", {}, config::any(), "mean of the pixels in [0, 1], one a channel or one for all");
   const auto deviation =
@@ -153,6 +161,7 @@ nlohmann::json read_dataset_options(config::Reader& in) {
   if (!path.empty()) out["path"] = path;
   if (!reader.empty()) out["reader"] = reader;
   if (channels != 0) out["channels"] = channels;
+  if (tokens != 0) out["tokens"] = tokens;
   if (!mean.empty()) out["mean"] = mean;
   if (!deviation.empty()) out["deviation"] = deviation;
   const auto corruption =

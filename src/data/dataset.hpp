@@ -22,11 +22,12 @@ enum class Side { kTrain, kTest };
 // until then).
 struct Info {
   std::string name, title, source, licence,
-      files;  // files: what the reader expects under its root, for messages
-  std::string task = "classification";
+      files;                            // files: what the reader expects under its root, for messages
+  std::string task = "classification";  // or causal_lm
   std::int64_t classes = 0, channels = 0, height = 0, width = 0, train_size = 0, test_size = 0;
   std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
-  // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone.
+  // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone. Text
+  // alone: the same of a whole text, channels 0, height 1, width = tokens.
   std::int64_t tokens = 0, vocabulary = 0;
   // Of the graph whose edges the samples are (tokens: of the sentence that an edge is read from); 0: no
   // graph.
@@ -34,11 +35,17 @@ struct Info {
   std::vector<std::string> units = {};  // of deletion, beside samples and classes: image, image_pair, edge
   std::string corruption;               // of the test images (data/corruption.hpp), or ""
   std::string deletion_list;            // name of the published list in data/deletion_lists, or ""
+
+  bool text_alone() const { return channels == 0 && tokens > 0 && nodes == 0; }
+  bool pairs() const { return channels > 0 && tokens > 0; }
+  // Of the task's outputs. `classes` also counts groups that are only deleted by (TOFU's authors).
+  std::int64_t task_classes() const { return task == "classification" ? classes : 0; }
 };
 
 // Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, the
 // number of the image on this side and that of the image which the caption was written for, 32 bits each,
 // little endian. An edge of a graph has no pixels, its sentence's tokens, and the numbers of its two nodes.
+// Text alone: its tokens, 16 bits each, how many they are and how many of them are the prompt, 32 bits each.
 inline std::int64_t sample_bytes(const Info& info) {
   return info.channels * info.height * info.width + (info.tokens > 0 ? 2 * info.tokens + 8 : 0);
 }

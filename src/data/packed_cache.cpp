@@ -284,6 +284,7 @@ fs::path packed_file(const Source& source) {
   std::string key = fmt::format("{} channels={} {}\n", source.reader->info.name, source.info.channels,
                                 fs::weakly_canonical(source.root).string());
   if (!source.info.corruption.empty()) key += "corruption=" + source.info.corruption + "\n";
+  if (source.info.text_alone()) key += fmt::format("tokens={}\n", source.info.tokens);
   for (const auto& file : source.reader->sources(source.root)) {
     std::error_code error;  // a file that vanished is reported by the reader
     const auto bytes = fs::file_size(file, error);

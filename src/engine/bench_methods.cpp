@@ -11,6 +11,8 @@
 #include "engine/run.hpp"
 #include "engine/setup.hpp"
 #include "methods/runner_registry.hpp"
+#include "models/input_kind.hpp"
+#include "tasks/answers.hpp"
 
 namespace expunge {
 namespace {
@@ -27,15 +29,21 @@ struct Sizes {
 // too.
 class Synthetic : public SampleSource {
  public:
-  Synthetic(const Sizes& sizes, const models::InputShape& shape) {
+  Synthetic(const Sizes& sizes, const models::Descriptor& model, const models::InputShape& shape) {
     const std::int64_t n = sizes.all();
-    inputs_["pixel_values"] = torch::rand({n, shape.channels, shape.height, shape.width});
-    if (shape.tokens > 0) {
-      inputs_["input_ids"] = torch::randint(1, shape.vocabulary, {n, shape.tokens});
+    const bool images = models::input_kind(model) != models::InputKind::kTexts;
+    if (images) inputs_["pixel_values"] = torch::rand({n, shape.channels, shape.height, shape.width});
+    if (model.takes_text) inputs_["input_ids"] = torch::randint(3, shape.vocabulary, {n, shape.tokens});
+    if (model.takes_text && images)
       inputs_["image_id"] = inputs_["caption_id"] = torch::arange(n, torch::kLong);
+    if (!images) inputs_["attention_mask"] = torch::ones({n, shape.tokens}, torch::kLong);
+    if (model.task == "causal_lm") {
+      labels_ = inputs_["input_ids"].clone();
+      labels_.slice(1, 0, shape.tokens / 4).fill_(tasks::kIgnored);
+    } else {
+      labels_ = torch::randint(1, shape.classes, {n});
+      labels_.slice(0, 0, sizes.forget).fill_(0);
     }
-    labels_ = torch::randint(1, shape.classes, {n});
-    labels_.slice(0, 0, sizes.forget).fill_(0);
   }
   void load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const override {
     const torch::Tensor rows = torch::tensor(ids);
@@ -114,6 +122,8 @@ Measured run_once(const Bench& bench, const std::string& method, comm::Communica
   s.grain = bench.grain;
   s.total_steps = 1000;
   s.cost = bench.cost;
+  s.inputs_repeat = s.train.epochs > 1;
+  s.teacher_bytes = std::int64_t{256} << 20;
   auto in = config::Reader::resolved("method." + method, options, problems);
   problems.throw_if_any();
   Context ctx(std::move(s));
@@ -131,9 +141,12 @@ Measured run_once(const Bench& bench, const std::string& method, comm::Communica
 // Why a method cannot run here; empty where it can.
 std::string lacking(const methods::Descriptor& method, const models::Descriptor& model) {
   using methods::Need;
+  const auto kind = models::input_kind(model);
   for (const auto need : method.needs) {
-    const bool lacks =
-        (need == Need::kHead && !model.linear_head) || (need == Need::kPairs && !model.takes_text);
+    const bool lacks = (need == Need::kLabels && model.task != "classification") ||
+                       (need == Need::kImages && kind == models::InputKind::kTexts) ||
+                       (need == Need::kHead && !model.linear_head) ||
+                       (need == Need::kPairs && kind != models::InputKind::kPairs);
     if (lacks) return methods::describe(need);
   }
   return "";
@@ -159,11 +172,18 @@ int bench_methods(comm::Runtime& runtime, const nlohmann::json& request) {
   models::InputShape shape{request.value("channels", std::int64_t{3}),
                            request.value("size", std::int64_t{32}), request.value("size", std::int64_t{32}),
                            request.value("classes", std::int64_t{10})};
-  if (model->takes_text) shape.tokens = 24, shape.vocabulary = 2048;
+  if (model->takes_text) shape.tokens = request.value("tokens", std::int64_t{128}), shape.vocabulary = 259;
+  if (models::input_kind(*model) == models::InputKind::kTexts)
+    shape.channels = 0, shape.height = 1, shape.width = shape.tokens;
   const Sizes sizes;
   at::manual_seed(7);
-  const Synthetic samples(sizes, shape);
-  const auto task = tasks::make_classification(shape.classes);
+  const Synthetic samples(sizes, *model, shape);
+  tasks::Answers answers;
+  answers.donors = sizes.retain;
+  answers.donor = [&](std::int64_t place) { return std::vector<std::int64_t>{3 + place % 200, 40, 41, 1}; };
+  answers.refusals = {{50, 51, 1}};
+  const auto task = model->task == "causal_lm" ? tasks::make_causal_lm(shape.vocabulary, answers)
+                                               : tasks::make_classification(shape.classes);
   Bench bench{
       *model, model->config(name, shape), {}, sizes, request.value("batch", std::int64_t{128}), 0, *task,
       samples};
@@ -184,9 +204,9 @@ int bench_methods(comm::Runtime& runtime, const nlohmann::json& request) {
   if (world.rank() == 0)
     fmt::print(
         "model {}  batch {}  grain {}  ranks {}  |D_f| {}  |D_r| {}  two epochs\n"
-        "{:<14}{:>10}{:>10}{:>10}{:>10}  (fine-tuning of D_f once = 1)\n",
+        "{:<14}{:>10}{:>10}{:>10}{:>10}{:>8}  (fine-tuning of D_f once = 1)\n",
         name, bench.batch, bench.grain, world.size(), sizes.forget, sizes.retain, "method", "time", "FLOPs",
-        "by 2:4", "ratio");
+        "by 2:4", "ratio", "kept");
   bool slow = false;
   for (const auto& method : chosen(request.value("method", "all"))) {
     if (const auto lack = lacking(*methods::find_descriptor(method), *model); !lack.empty()) {
@@ -202,7 +222,8 @@ int bench_methods(comm::Runtime& runtime, const nlohmann::json& request) {
         (2 * (l.student_forward + l.teacher_forward) + 4 * l.student_backward) / (6 * items);
     slow |= ratio > kMostOverFlops;
     if (world.rank() == 0)
-      fmt::print("{:<14}{:>10.2f}{:>10.2f}{:>10.2f}{:>10.2f}{}\n", method, time, flops, nominal, ratio,
+      fmt::print("{:<14}{:>10.2f}{:>10.2f}{:>10.2f}{:>10.2f}{:>7.0f}%{}\n", method, time, flops, nominal,
+                 ratio, l.teacher_forward > 0 ? 100 * l.teacher_kept / l.teacher_forward : 0,
                  ratio > kMostOverFlops ? "  slow" : "");
     std::fflush(stdout);
     before = after;

@@ -144,6 +144,8 @@ int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
   if (!d)
     throw ConfigError(
         fmt::format("unknown model \"{}\"{}", c.model, did_you_mean(c.model, models::model_names())));
+  if (d->task != "classification")
+    throw ConfigError(fmt::format("{} is no classifier: bench step --method all", c.model));
   c.shape = {request.value("channels", std::int64_t{3}), request.value("size", std::int64_t{32}),
              request.value("size", std::int64_t{32}), request.value("classes", std::int64_t{10})};
   if (models::input_kind(*d) == models::InputKind::kTexts)

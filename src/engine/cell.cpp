@@ -26,8 +26,12 @@ store::SplitSums to_sums(const metrics::Outputs& outputs) {
   return {s.count, s.correct, s.classes, s.loss_sum, s.confusion};
 }
 
-store::SplitOutputs to_store(const metrics::Outputs& o) { return {o.ids, o.labels, o.logits, o.classes}; }
-metrics::Outputs from_store(const store::SplitOutputs& o) { return {o.ids, o.labels, o.logits, o.classes}; }
+store::SplitOutputs to_store(const metrics::Outputs& o) {
+  return {o.ids, o.labels, o.logits, o.classes, o.answers};
+}
+metrics::Outputs from_store(const store::SplitOutputs& o) {
+  return {o.ids, o.labels, o.logits, o.classes, o.answers};
+}
 
 // The text of a finished run for people: one line.
 void announce(comm::Communicator& comm, const store::Record& r, const std::string& what) {
@@ -98,7 +102,7 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
   const auto& settings = cell.settings.at("evaluate");
   metrics::Inputs inputs;
   inputs.method = cell.method;
-  inputs.classes = node.dataset.info().classes;
+  inputs.classes = node.dataset.info().task_classes();
   inputs.seed = settings.at("seed").get<std::uint64_t>();
   const auto train = node.outputs(*node.model, data::Side::kTrain, node.splits.train);
   const auto val = node.splits.val.empty() ? metrics::Outputs{}
@@ -112,7 +116,7 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
   for (const auto& name : sweep.metrics) {
     wanted.push_back(metrics::find_metric(name));
     EXPUNGE_CHECK(wanted.back(), "unknown metric {}", name);
-    untrained |= wanted.back()->needs_random_networks;
+    untrained |= wanted.back()->needs_random_networks && !node.task->answers_are_inputs();
     relearned |= wanted.back()->needs_relearning;
   }
   const auto test_sample = sample_ids(node.splits.test, static_cast<std::int64_t>(node.splits.forget.size()),

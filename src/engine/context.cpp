@@ -13,7 +13,7 @@ namespace expunge {
 Context::Impl::Impl(Setup s)
     : setup(std::move(s)),
       optimizer(setup.train.optimizer, setup.parameters->trainable),
-      curriculum(setup.train, setup.task->classes()),
+      curriculum(setup.train, setup.task->outputs()),
       clock(std::chrono::steady_clock::now()) {
   std::int64_t bound = 0;
   for (const auto* ids : {&setup.forget, &setup.retain, &setup.unseen})
@@ -83,27 +83,81 @@ const tasks::Task& Context::task() const { return *impl_->setup.task; }
 
 models::Tensors Context::student(const Batch& b) {
   impl_->grain_student += static_cast<double>(b.size());
+  if (torch::GradMode::is_enabled()) impl_->grain_graphs += static_cast<double>(b.size());
   return impl_->forward(*impl_->setup.model, b);
 }
 
-torch::Tensor Context::relabel(const Batch& b, const std::string& mode, bool redraw) const {
-  Rng rng(impl_->setup.seed, "relabel");
-  if (redraw) rng = rng.sub(static_cast<std::uint64_t>(b.pass));
-  return task().corrupt(b, mode, rng);
+namespace {
+
+Rng relabelling(std::uint64_t seed, const Batch& b, bool redraw) {
+  const Rng rng(seed, "relabel");
+  return redraw ? rng.sub(static_cast<std::uint64_t>(b.pass)) : rng;
+}
+
+}  // namespace
+
+Batch Context::corrupted(const Batch& b, const std::string& mode, bool redraw) const {
+  return task().corrupted(b, mode, relabelling(impl_->setup.seed, b, redraw));
+}
+Batch Context::preferred(const Batch& b, bool redraw) const {
+  return task().preferred(b, relabelling(impl_->setup.seed, b, redraw));
 }
 
 models::Tensors Teacher::operator()(const Batch& b) const {
   const torch::NoGradGuard no_grad;
-  state_->run->grain_teacher += static_cast<double>(b.size());
-  return state_->run->forward(*state_->model, b);
+  Context::Impl& run = *state_->run;
+  run.grain_teacher += static_cast<double>(b.size());
+  // The very tensors that were loaded: a batch that a method changed is another input.
+  const bool as_loaded =
+      run.setup.inputs_repeat && !run.grain_inputs.empty() &&
+      std::all_of(run.grain_inputs.begin(), run.grain_inputs.end(), [&](const auto& input) {
+        const auto found = b.inputs.find(input.first);
+        return found != b.inputs.end() && found->second.is_same(input.second);
+      });
+  return as_loaded ? state_->answers_by_sample(b) : state_->answer(b);
+}
+
+models::Tensors Teacher::State::answer(const Batch& b) const {
+  const models::Tensors all = run->forward(*model, b);
+  models::Tensors out;
+  for (const auto& name : read)
+    if (const auto found = all.find(name); found != all.end()) out[name] = found->second;
+  run->setup.task->complete(out, b);
+  return out;
+}
+
+models::Tensors Teacher::State::answers_by_sample(const Batch& b) {
+  std::map<std::string, std::vector<torch::Tensor>> rows;
+  for (std::int64_t i = 0; i < b.size(); ++i) {
+    const auto id = b.ids[static_cast<std::size_t>(i)];
+    if (const auto found = known.find(id); found != known.end()) {
+      run->grain_kept += 1;
+      for (const auto& [name, row] : found->second) rows[name].push_back(row);
+      continue;
+    }
+    const models::Tensors one = answer(rows_of(b, torch::tensor({i}, torch::kLong).to(b.labels.device())));
+    std::int64_t bytes = 0;
+    for (const auto& [name, row] : one) {
+      rows[name].push_back(row);
+      bytes += static_cast<std::int64_t>(row.nbytes());
+    }
+    if (run->kept_bytes + bytes > run->setup.teacher_bytes) continue;
+    run->kept_bytes += bytes;
+    known.emplace(id, one);
+  }
+  models::Tensors out;
+  for (const auto& [name, parts] : rows) out[name] = at::cat(parts);
+  return out;
 }
 
 namespace {
 
 // Another network of the student's architecture, in eval mode and without gradients.
-std::shared_ptr<Teacher::State> make_frozen(Context::Impl& run) {
+std::shared_ptr<Teacher::State> make_frozen(Context::Impl& run, const std::vector<std::string>& outputs) {
   auto state = std::make_shared<Teacher::State>();
   state->run = &run;
+  state->read = run.setup.task->reads();
+  state->read.insert(state->read.end(), outputs.begin(), outputs.end());
   state->model = run.setup.make_model();
   std::set<std::string> trainable;  // the student's layout, so that buffers can be copied whole
   for (const auto& entry : run.setup.parameters->trainable.entries) trainable.insert(entry.name);
@@ -118,9 +172,9 @@ std::shared_ptr<Teacher::State> make_frozen(Context::Impl& run) {
 
 }  // namespace
 
-Teacher Context::freeze() {
+Teacher Context::freeze(const std::vector<std::string>& outputs) {
   Impl& run = *impl_;
-  auto state = make_frozen(run);
+  auto state = make_frozen(run, outputs);
   const std::int64_t call = run.next_call;
   const std::string slot = fmt::format("call{}", call);
   auto& into = *state->parameters;
@@ -144,7 +198,7 @@ Teacher Context::freeze() {
 }
 
 Teacher Context::random_teacher() {
-  auto state = make_frozen(*impl_);
+  auto state = make_frozen(*impl_, {});
   state->model->initialize(Rng(impl_->setup.seed, "badinit"));
   return Teacher(state);
 }

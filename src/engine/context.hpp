@@ -96,9 +96,12 @@ struct EpochResult {
   double loss = 0;  // mean over steps of the signed objective
 };
 
-// Passes through networks, in samples over all ranks; times the model's Cost they are FLOPs.
+// Passes through networks, in samples over all ranks; times the model's Cost they are FLOPs. teacher_forward
+// is what the method asks for, whether it is computed or remembered, so that a method's price (and a budget)
+// does not depend on memory or on the number of ranks; teacher_kept says apart how many of these passes were
+// remembered answers and cost nothing.
 struct Ledger {
-  double student_forward = 0, student_backward = 0, teacher_forward = 0;
+  double student_forward = 0, student_backward = 0, teacher_forward = 0, teacher_kept = 0;
 };
 
 // What a run leaves behind besides parameters.
@@ -113,7 +116,10 @@ inline const std::vector<std::string> kHistoryColumns = {
     "call", "epoch", "steps", "objective", "gradient_norm", "lr", "forward_backward_samples"};
 
 // A frozen copy of the student (or another network of its architecture): eval mode, no gradient, running
-// BatchNorm statistics.
+// BatchNorm statistics. Where inputs repeat (Setup::inputs_repeat) it answers about each training sample by
+// itself, in a pass of one, and keeps the answer within Setup::teacher_bytes; beyond that it computes it
+// anew. An answer then depends on nothing but the sample: neither on what is kept, nor on grains, ranks or
+// resumes.
 class Teacher {
  public:
   models::Tensors operator()(const Batch& b) const;
@@ -149,10 +155,13 @@ class Context {
 
   const tasks::Task& task() const;
   models::Tensors student(const Batch& b);  // forward pass in the mode of the running call
-  // Corrupted targets of the D_f samples in b, keyed by (seed, "relabel", id) and, when redraw, by the pass.
-  torch::Tensor relabel(const Batch& b, const std::string& mode, bool redraw) const;
+  // b with wrong answers for its samples of D_f, keyed by (seed, "relabel", id) and, when redraw, by the
+  // pass; and with answers that are better than their own.
+  Batch corrupted(const Batch& b, const std::string& mode, bool redraw) const;
+  Batch preferred(const Batch& b, bool redraw) const;
 
-  Teacher freeze();          // the student as it is now
+  // The student as it is now. It answers with what the task's functions read, and these outputs of the model.
+  Teacher freeze(const std::vector<std::string>& outputs = {});
   Teacher random_teacher();  // a fresh initialisation, keyed by (seed, "badinit")
   // Another trainable network. Its values come from its initialize(), keyed by (seed, name). `counted`: its
   // passes cost what the student's cost.

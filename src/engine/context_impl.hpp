@@ -59,7 +59,7 @@ inline constexpr std::size_t kMostApart = 4;
 
 // What a grain reports beside its gradient; every rank adds it up in grain order.
 struct GrainReport {
-  double objective = 0, student = 0, backward = 0, teacher = 0;
+  double objective = 0, student = 0, backward = 0, teacher = 0, kept = 0;
   std::array<std::array<double, 2>, kMostApart> apart{};  // sum and count of each term apart
   std::array<LossSums, kMostTerms> losses;                // where a curriculum is active
 };
@@ -109,6 +109,9 @@ struct Context::Impl {
 
   // Counted while a grain runs.
   double grain_student = 0, grain_teacher = 0, grain_backward = 0;
+  double grain_graphs = 0;       // student passes that a backward pass goes through
+  double grain_kept = 0;         // teacher passes that were remembered
+  models::Tensors grain_inputs;  // of the training samples of the running grain; empty: of other samples
 
   // step.cpp
   void open_layout(const EpochOptions& options);
@@ -141,6 +144,8 @@ struct Context::Impl {
   void update_running_statistics(const float* statistics);
   torch::Tensor leaf_tensor(float* buffer);
   models::Tensors forward(models::Model& model, const Batch& b) const;
+
+  std::int64_t kept_bytes = 0;  // of all teachers' answers
 
   // journal.cpp
   // The entry of a finished call of this kind, when a resumed run has it behind it.
@@ -197,6 +202,11 @@ struct Teacher::State {
   std::shared_ptr<models::Model> model;
   std::unique_ptr<tensor::FlatParameters> parameters;
   Context::Impl* run = nullptr;
+  std::vector<std::string> read;  // outputs that are kept
+
+  models::Tensors answer(const Batch& b) const;       // one pass over the batch
+  models::Tensors answers_by_sample(const Batch& b);  // remembered, or a pass of one sample each
+  std::map<std::int64_t, models::Tensors> known;      // by sample id
 };
 
 }  // namespace expunge

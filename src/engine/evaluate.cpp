@@ -6,13 +6,13 @@
 
 namespace expunge {
 
-metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
-                          const std::vector<std::int64_t>& ids, std::int64_t classes, std::int64_t grain,
-                          comm::Communicator& comm, const std::function<void()>& tick) {
+metrics::Outputs evaluate(models::Model& model, const tasks::Task& task, const SampleSource& samples,
+                          const std::vector<std::int64_t>& ids, std::int64_t grain, comm::Communicator& comm,
+                          const std::function<void()>& tick) {
   const torch::NoGradGuard no_grad;
   model.eval();
   for (models::BatchNorm* bn : model.batch_norms()) bn->frozen = true;
-  const auto n = static_cast<std::int64_t>(ids.size());
+  const auto n = static_cast<std::int64_t>(ids.size()), classes = task.summary_width();
   const std::int64_t grains = (n + grain - 1) / grain;
   const auto begin_of = [&](std::int64_t g) { return std::min(n, g * grain); };
   const auto [first, last] = comm::owned_leaves(grains, comm.rank(), comm.size());
@@ -26,10 +26,11 @@ metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
       b.ids.assign(ids.begin() + begin_of(g), ids.begin() + begin_of(g + 1));
       samples.load(b.ids, -1, b);
       const torch::Tensor z =
-          model.forward(b.inputs).at("logits").to(torch::kFloat).to(torch::kCPU).contiguous();
+          task.summary(model.forward(b.inputs), b).to(torch::kCPU, torch::kFloat).contiguous();
       EXPUNGE_CHECK(z.dim() == 2 && z.size(1) == classes, "the model gives {} classes, the data set has {}",
                     z.size(-1), classes);
-      const torch::Tensor y = b.labels.to(torch::kCPU);
+      const torch::Tensor y =
+          b.labels.dim() == 1 ? b.labels.to(torch::kCPU) : torch::zeros({b.size()}, torch::kLong);
       const auto at = begin_of(g) - local_begin;
       std::copy_n(z.data_ptr<float>(), z.numel(), logits.begin() + at * classes);
       std::copy_n(y.data_ptr<std::int64_t>(), y.numel(), labels.begin() + at);
@@ -39,6 +40,7 @@ metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
 
   metrics::Outputs out;
   out.classes = classes;
+  out.answers = task.answers_are_inputs();
   std::vector<std::size_t> label_bytes, logit_bytes;
   for (int r = 0; r < comm.size(); ++r) {
     const auto [f, l] = comm::owned_leaves(grains, r, comm.size());
@@ -58,7 +60,7 @@ metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
 
 metrics::Outputs select_rows(const metrics::Outputs& from, const std::vector<std::int64_t>& ids) {
   metrics::Outputs out;
-  out.classes = from.classes;
+  out.classes = from.classes, out.answers = from.answers;
   out.ids = ids;
   out.labels.reserve(ids.size());
   out.logits.reserve(ids.size() * static_cast<std::size_t>(from.classes));

@@ -11,10 +11,11 @@
 
 namespace expunge {
 
-// Collective. Logits in float32. Complete on every rank's root (rank 0); empty on the others.
-metrics::Outputs evaluate(models::Model& model, const SampleSource& samples,
-                          const std::vector<std::int64_t>& ids, std::int64_t classes, std::int64_t grain,
-                          comm::Communicator& comm, const std::function<void()>& tick);
+// Collective. What the task keeps of each sample (Task::summary), in float32. Complete on every rank's root
+// (rank 0); empty on the others.
+metrics::Outputs evaluate(models::Model& model, const tasks::Task& task, const SampleSource& samples,
+                          const std::vector<std::int64_t>& ids, std::int64_t grain, comm::Communicator& comm,
+                          const std::function<void()>& tick);
 
 // The rows with these ids (ascending, all present).
 metrics::Outputs select_rows(const metrics::Outputs& from, const std::vector<std::int64_t>& ids);

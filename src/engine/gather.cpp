@@ -37,7 +37,8 @@ Gathered gather_rows(Context::Impl& run, const StepPlan& plan,
     const torch::Tensor x = rows(b).detach().to(torch::kCPU, torch::kFloat).contiguous();
     values.insert(values.end(), x.data_ptr<float>(), x.data_ptr<float>() + x.numel());
     GrainReport& grain = mine[static_cast<std::size_t>(g - first)];
-    grain.student = run.grain_student, grain.backward = run.grain_backward, grain.teacher = run.grain_teacher;
+    grain.student = run.grain_student, grain.backward = run.grain_backward;
+    grain.teacher = run.grain_teacher, grain.kept = run.grain_kept;
     run.setup.tick();
   });
   Gathered out;

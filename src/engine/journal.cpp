@@ -90,7 +90,7 @@ void Context::Impl::save(const nlohmann::json& running, const torch::Tensor& par
         {"modified", modified},
         {"optimizer_steps", optimizer.steps()},
         {"curriculum", curriculum.state()},
-        {"ledger", {l.student_forward, l.student_backward, l.teacher_forward}},
+        {"ledger", {l.student_forward, l.student_backward, l.teacher_forward, l.teacher_kept}},
         {"seconds", report.seconds},
         {"checkpoint_seconds", report.checkpoint_seconds},
         {"history", report.history},
@@ -178,7 +178,8 @@ void Context::Impl::restore(const store::Checkpoint& c) {
   modified = c.state.at("modified").get<bool>();
   curriculum.restore(c.state.at("curriculum"));
   const auto& ledger = c.state.at("ledger");
-  report.ledger = {ledger[0].get<double>(), ledger[1].get<double>(), ledger[2].get<double>()};
+  report.ledger = {ledger[0].get<double>(), ledger[1].get<double>(), ledger[2].get<double>(),
+                   ledger[3].get<double>()};
   report.seconds = c.state.at("seconds").get<double>();
   report.checkpoint_seconds = c.state.at("checkpoint_seconds").get<double>();
   report.history = c.state.at("history").get<std::vector<double>>();

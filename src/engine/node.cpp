@@ -11,9 +11,10 @@
 #include "core/log.hpp"
 #include "core/progress.hpp"
 #include "core/signals.hpp"
+#include "engine/data_source.hpp"
 #include "engine/evaluate.hpp"
 #include "engine/graph_source.hpp"
-#include "engine/image_source.hpp"
+#include "engine/text_source.hpp"
 #include "models/torch/blocks.hpp"
 #include "store/checkpoint_file.hpp"
 
@@ -58,7 +59,8 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
   model_config = descriptor.config(model_name, {info.channels, info.height, info.width, info.classes,
                                                 info.tokens, info.vocabulary, info.nodes});
   model = models::build(model_config);
-  task = tasks::make_classification(info.classes);
+  task = info.task == "causal_lm" ? tasks::make_causal_lm(info.vocabulary, answers_of(dataset, splits.retain))
+                                  : tasks::make_classification(info.classes);
   eval_grain = settings.at("evaluate").at("grain").get<std::int64_t>();
   reduction = settings.value("reduction", "ordered");
   comm_before = comm.seconds();
@@ -107,6 +109,11 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.total_steps = total_steps;
   s.cost = cost;
   s.device = bench.device;
+  // Passes of one sample would starve a GPU, and run a graph as a whole; else they lose little on a processor,
+  // and repeated ones are saved.
+  s.inputs_repeat = bench.device.is_cpu() && graph.empty() && train.epochs > 1 && data_options.augment_crop == 0 &&
+                    !data_options.augment_flip;
+  s.teacher_bytes = bench.options.teacher_megabytes << 20;
   s.native_reduction = reduction == "native";
   if (bench.gpu) s.arithmetic = bench.gpu->arithmetic();
   s.cell_id = id;
@@ -165,15 +172,13 @@ void Node::take_samples(const std::vector<std::int64_t>& forget, const std::vect
 }
 
 std::unique_ptr<SampleSource> Node::samples_of(data::Side side, std::uint64_t seed) {
-  if (dataset.info().nodes > 0) return std::make_unique<GraphSource>(dataset, side, graph, bench.device);
-  return std::make_unique<ImageSource>(dataset, side, data_options, seed, bench.device);
+  return make_source(dataset, side, data_options, seed, bench.device, graph);
 }
 
 metrics::Outputs Node::outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids) {
   const auto before = std::chrono::steady_clock::now();
   const auto samples = samples_of(side, 0);
-  auto out =
-      evaluate(of, *samples, ids, dataset.info().classes, eval_grain, comm, [&] { bench.runtime.tick(); });
+  auto out = evaluate(of, *task, *samples, ids, eval_grain, comm, [&] { bench.runtime.tick(); });
   eval_seconds += seconds_since(before);
   evaluated += static_cast<double>(ids.size());
   return out;
@@ -215,11 +220,14 @@ void Node::describe(store::Record& record, const RunReport& report, const config
 
   const auto& l = report.ledger;
   const auto& info = dataset.info();
-  const double pixels = static_cast<double>(info.channels * info.height * info.width);
+  // Tokens of a text, or, as the trainer counts them, values of an image.
+  const double pixels =
+      static_cast<double>(std::max<std::int64_t>(1, info.channels) * info.height * info.width);
   record.flops = {
       {"forward", l.student_forward * cost.forward},
       {"backward", l.student_backward * cost.backward},
       {"teacher", l.teacher_forward * cost.forward},
+      {"teacher_kept", l.teacher_kept * cost.forward},  // of these, remembered
       {"unlearn_total",
        (l.student_forward + l.teacher_forward) * cost.forward + l.student_backward * cost.backward},
       {"eval_total", evaluated * eval_cost.forward},

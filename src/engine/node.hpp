@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/progress.hpp"
+#include "data/split.hpp"
 #include "engine/cell.hpp"
 #include "engine/context.hpp"
 #include "engine/sample_source.hpp"
@@ -27,7 +28,7 @@ struct Node {
   void take_samples(const std::vector<std::int64_t>& forget, const std::vector<std::int64_t>& retain);
   // Samples of one side as the model takes them; augmented under this seed.
   std::unique_ptr<SampleSource> samples_of(data::Side side, std::uint64_t seed);
-  // Collective. Logits of the model on one side, complete on rank 0.
+  // Collective. Logits of the model on one side (or what else the task keeps), complete on rank 0.
   metrics::Outputs outputs(models::Model& of, data::Side side, const std::vector<std::int64_t>& ids);
   // Collective. The parameter hash; InternalError when ranks disagree.
   std::string agreed_hash();

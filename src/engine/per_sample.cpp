@@ -149,7 +149,7 @@ double Context::Impl::add_squares(const LossFunction& loss, const Batch& b, torc
   if (layers_cover_parameters.value_or(true)) {
     layers_cover_parameters = add_squares_by_layer(loss, b, into, value);
     if (*layers_cover_parameters) return value;
-    grain_student = grain_teacher = grain_backward = value = 0;
+    grain_student = grain_teacher = grain_backward = grain_kept = value = 0;
   }
   torch::Tensor gradient = torch::zeros_like(into);
   setup.parameters->bind_gradients(gradient);

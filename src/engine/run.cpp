@@ -232,6 +232,7 @@ class SweepRun {
     options.keep_outputs = plan_.run.keep_outputs;
     options.checkpoint_seconds = plan_.run.checkpoint_seconds;
     options.checkpoint_steps = plan_.run.checkpoint_steps;
+    options.teacher_megabytes = plan_.run.teacher_megabytes;
     return options;
   }
 

@@ -15,7 +15,7 @@ int verify_store(comm::Runtime& runtime, const nlohmann::json& request);
 // {model, dataset shape, batch, grain, steps, precision}: the engine's step against a bare loop. Collective
 // over the world.
 int bench_step(comm::Runtime& runtime, const nlohmann::json& request);
-// The same with {method: "all" or names with commas}: whole runs of methods against fine-tuning.
+// The same with {method: "all" or names with commas, tokens}: whole runs of methods against fine-tuning.
 // kExitNotAsAsked when one takes over 1.3 times the time of its FLOPs. Collective over the world.
 int bench_methods(comm::Runtime& runtime, const nlohmann::json& request);
 

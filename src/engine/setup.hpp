@@ -52,6 +52,8 @@ struct Context::Setup {
   double budget_flops = 0;       // 0 = none
   models::Cost cost;             // of one sample
   torch::Device device = torch::kCPU;
+  bool inputs_repeat = false;      // a training sample is the same in every pass, and passes are repeated
+  std::int64_t teacher_bytes = 0;  // most bytes of teachers' answers that a rank keeps
   bool native_reduction = false;
   comm::Arithmetic arithmetic = comm::host_arithmetic();
   bool eval_frozen = false;  // modules without trainable parameters stay in eval mode ("fusion")

@@ -156,7 +156,9 @@ void Context::Impl::update_running_statistics(const float* statistics) {
 
 models::Tensors Context::Impl::forward(models::Model& model, const Batch& b) const {
   const Autocast autocast(setup.device, setup.train.precision == "bf16");
-  return model.forward(b.inputs);
+  models::Tensors out = model.forward(b.inputs);
+  setup.task->complete(out, b);
+  return out;
 }
 
 // The samples of a grain, on the device.
@@ -173,7 +175,8 @@ Batch Context::Impl::load_grain(const StepPlan& plan, std::size_t index) {
   for (auto id : b.ids) member.push_back(!own && forget_member[static_cast<std::size_t>(id)] ? 1.0f : 0.0f);
   b.is_forget = torch::tensor(member).to(setup.device);
   at::manual_seed(Rng(setup.seed, "dropout").sub(static_cast<std::uint64_t>(global_step)).bits(index));
-  grain_student = grain_teacher = grain_backward = 0;
+  grain_student = grain_teacher = grain_backward = grain_graphs = grain_kept = 0;
+  grain_inputs = own ? models::Tensors() : b.inputs;
   return b;
 }
 
@@ -250,13 +253,14 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
           std::none_of(slots.begin() + static_cast<std::ptrdiff_t>(slot) + 1, slots.end(), has_gradient);
       if (slot > 0) bind_leaf(leaf, slot, mode.record_statistics);
       slots[slot].backward({}, !last);
-      grain_backward += static_cast<double>(b.size());
+      grain_backward += std::max(static_cast<double>(b.size()), grain_graphs);
     }
   }
   if (mode.record_statistics)  // the mean of the step's statistics is weighted by samples
     leaf.narrow(0, layout.statistics_at(), layout.statistics)
         .mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
-  grain.student = grain_student, grain.backward = grain_backward, grain.teacher = grain_teacher;
+  grain.student = grain_student, grain.backward = grain_backward;
+  grain.teacher = grain_teacher, grain.kept = grain_kept;
   reducer->push();
 }
 

@@ -50,6 +50,7 @@ StepOutcome Context::Impl::exchange(const StepPlan& plan, int poll, const Failur
     report.ledger.student_forward += grain.student;
     report.ledger.student_backward += grain.backward;
     report.ledger.teacher_forward += grain.teacher;
+    report.ledger.teacher_kept += grain.kept;
   }
   if (out.poll & kFailed) comm.agree(failure.problem, failure.code);
   return out;
@@ -94,7 +95,7 @@ void Context::Impl::start_curriculum(const StepPlan& plan, const LossFunction& l
       sums.count = static_cast<double>(wanted.defined() ? wanted.sum().item<std::int64_t>() : b.size());
       sums.present = 1;
     }
-    grain.student = grain_student, grain.teacher = grain_teacher;
+    grain.student = grain_student, grain.teacher = grain_teacher, grain.kept = grain_kept;
   });
   exchange(plan, 0, failure, mine, all);
   const auto sums = losses_of(plan, all);

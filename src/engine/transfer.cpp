@@ -1,8 +1,8 @@
 #include "engine/transfer.hpp"
 
 #include "core/error.hpp"
+#include "engine/data_source.hpp"
 #include "engine/evaluate.hpp"
-#include "engine/image_source.hpp"
 
 namespace expunge {
 
@@ -16,9 +16,9 @@ void add_transfer(Node& node, const nlohmann::json& sets, const OriginalModel& o
     const auto name = set.at("dataset").get<std::string>();
     const data::Dataset& dataset = node.bench.dataset(name, set.at("options"));
     const auto ids = data::make_splits(dataset, options, data::Ratio{0, 1, "0"}).test;
-    const ImageSource samples(dataset, data::Side::kTest, options, 0, node.bench.device);
+    const auto samples = make_source(dataset, data::Side::kTest, options, 0, node.bench.device);
     const auto outputs_of = [&](models::Model& model) {
-      return evaluate(model, samples, ids, dataset.info().classes, node.eval_grain, node.comm,
+      return evaluate(model, *node.task, *samples, ids, node.eval_grain, node.comm,
                       [&] { node.bench.runtime.tick(); });
     };
     inputs.outputs["transfer." + name] = outputs_of(*node.model);

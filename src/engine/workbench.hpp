@@ -24,7 +24,8 @@ struct RunOptions {
   bool keep_outputs = false;          // per-sample outputs in cells' stores
   double checkpoint_seconds = 300;    // time between periodic checkpoints
   std::int64_t checkpoint_steps = 0;  // beside the time: every so many steps (tests)
-  bool checkpoints = true;            // off: neither read nor written (verify, benchmarks)
+  std::int64_t teacher_megabytes = 256;
+  bool checkpoints = true;  // off: neither read nor written (verify, benchmarks)
   bool progress = true;
 };
 

@@ -20,7 +20,7 @@ const Descriptor descriptor = {.name = "delete",
                                             .corrupt = "model",
                                             .retain = "other answers of the original",
                                             .parameters = "dense, internal"},
-                               .needs = {Need::kLabels},
+                               .needs = {Need::kTargets},
                                .deviations = {"BatchNorm is frozen by default (the reference's disable_bn)"},
                                .noop_on_empty = true,
                                .plan = {}};

@@ -11,19 +11,19 @@
 namespace expunge::methods {
 namespace {
 
-const Descriptor descriptor = {
-    .name = "dpo",
-    .summary = "prefer another answer to D_f's own, descend on D_r",
-    .source = "Rafailov et al., NeurIPS 2023; Maini et al., COLM 2024 (TOFU)",
-    .taxonomy = {.measure = "loss",
-                 .corrupt = "data",
-                 .retain = "true labels",
-                 .parameters = "dense, internal"},
-    .needs = {Need::kPreferredAnswer},
-    .deviations = {"classification: the preferred answer is a random other class, not a refusal",
-                   "no factor 2/beta on the preference loss (some code has it)"},
-    .noop_on_empty = true,
-    .plan = {}};
+const Descriptor descriptor = {.name = "dpo",
+                               .summary = "prefer another answer to D_f's own, descend on D_r",
+                               .source = "Rafailov et al., NeurIPS 2023; Maini et al., COLM 2024 (TOFU)",
+                               .taxonomy = {.measure = "loss",
+                                            .corrupt = "data",
+                                            .retain = "true labels",
+                                            .parameters = "dense, internal"},
+                               .needs = {Need::kPreferredAnswer},
+                               .deviations = {"classification: the preferred answer is a random other class; "
+                                              "language models: a refusal of our own",
+                                              "no factor 2/beta on the preference loss (some code has it)"},
+                               .noop_on_empty = true,
+                               .plan = {}};
 
 struct Options : MethodOptions {
   std::string variant = "dpo";
@@ -46,20 +46,29 @@ Options read(config::Reader& in) {
 }
 
 [[maybe_unused]] std::vector<Phase> plan(const Options& opt, const Sizes& sizes) {
-  return plan_beside(opt.train, opt.alpha, opt.variant == "dpo", sizes);
+  const bool weighed = opt.variant == "dpo";
+  auto phases = plan_beside(opt.train, opt.alpha, weighed, sizes);
+  if (weighed && sizes.answers_are_inputs) {  // the preferred answer needs passes of its own
+    const auto again = static_cast<double>(opt.train.epochs * sizes.forget);
+    phases.front().forward += again, phases.front().backward += again, phases.front().teacher += again;
+  }
+  return phases;
 }
 
 #ifdef EXPUNGE_ENGINE
 torch::Tensor preference(const Options& opt, Context& ctx, const Batch& b, const Teacher& original) {
-  const torch::Tensor preferred = ctx.relabel(b, "uniform_other", opt.redraw);
-  const models::Tensors student = ctx.student(b);
-  if (opt.variant == "po") return ctx.task().loss(student, preferred);
-  const models::Tensors reference = original(b);
-  const auto change = [&](const torch::Tensor& answer) {
-    return ctx.task().negative_log_likelihood(student, answer) -
-           ctx.task().negative_log_likelihood(reference, answer);
+  const Batch better = ctx.preferred(b, opt.redraw);
+  if (opt.variant == "po") return ctx.task().loss(ctx.student(better), better.labels);
+  const models::Tensors student = ctx.student(b), reference = original(b);
+  const bool apart = ctx.task().answers_are_inputs();
+  const auto change = [&](const models::Tensors& now, const models::Tensors& then, const Batch& answer) {
+    return ctx.task().negative_log_likelihood(now, answer.labels) -
+           ctx.task().negative_log_likelihood(then, answer.labels);
   };
-  return at::softplus((change(b.labels) - change(preferred)) * -opt.beta);
+  const torch::Tensor own = change(student, reference, b),
+                      other = apart ? change(ctx.student(better), original(better), better)
+                                    : change(student, reference, better);
+  return at::softplus((own - other) * -opt.beta);
 }
 
 Outcome run(const Options& opt, Context& ctx) {

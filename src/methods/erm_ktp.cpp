@@ -169,7 +169,7 @@ Outcome run(const Options& opt, Context& ctx) {
       "mask", std::make_shared<Mask>(ctx.head().weight.size(1), ctx.head().weight.size(0)), sgd, false);
   disentangle(opt, ctx, mask);
 
-  const Teacher teacher = ctx.freeze();
+  const Teacher teacher = ctx.freeze({"features", "pooled"});
   const torch::Tensor keep = ctx.once("keep", [&] {
     return channels_to_keep(opt, ctx, dynamic_cast<Mask&>(mask.model()).mask().detach(), erased);
   });

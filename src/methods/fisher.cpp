@@ -6,6 +6,7 @@
 // elsewhere, v is averaged over dimension 1 of matrices and convolutions, and is ten times larger in the
 // classifier (else in vectors); a class of which nothing remains gets mean 0 and v = 1e-4 in its classifier
 // rows. The classifier is known by name, not by its shape.
+#include "core/error.hpp"
 #include "methods/method.hpp"
 #ifdef EXPUNGE_ENGINE
 #include <set>
@@ -24,7 +25,7 @@ const Descriptor descriptor = {
                  .corrupt = "none",
                  .retain = "curvature of D_r",
                  .parameters = "dense, internal"},
-    .needs = {Need::kLabels},
+    .needs = {Need::kTargets},
     .deviations = {"the classifier is found by name, not by a dimension that equals the number of classes",
                    "squares are of single samples' gradients, each class with its own backward pass"},
     .noop_on_zero_lr = false,
@@ -33,7 +34,8 @@ const Descriptor descriptor = {
 
 struct Options : MethodOptions {
   double alpha = 1e-6, power = 1;
-  std::string labels = "exact";
+  std::string labels = "auto";
+  bool exact(std::int64_t classes) const { return labels == "exact" || (labels == "auto" && classes > 0); }
   bool tensor_rules = true;
 };
 
@@ -44,38 +46,40 @@ Options read(config::Reader& in) {
   opt.train = config::read_train_options(in, defaults);
   opt.alpha = in.number("alpha", opt.alpha, config::ge(0), "scale of the noise's variance");
   opt.power = in.number("power", opt.power, config::gt(0), "exponent of 1/F: 1 as coded, 0.5 as derived");
-  opt.labels = in.choice("labels", opt.labels, {"exact", "sampled", "empirical"},
-                         "F over all classes, over one drawn from the model, or over the true one");
+  opt.labels = in.choice("labels", opt.labels, {"auto", "exact", "sampled", "empirical"},
+                         "F over all classes, over answers drawn from the model, or over the true one; auto: "
+                         "exact where there are classes, sampled for language models");
   opt.tensor_rules = in.flag("tensor_rules", opt.tensor_rules,
                              "average, clamp and scale the variance tensor by tensor, as the reference does");
   return opt;
 }
 
 [[maybe_unused]] std::vector<Phase> plan(const Options& opt, const Sizes& sizes) {
+  if (opt.labels == "exact" && sizes.classes == 0)
+    throw ConfigError(
+        "method.fisher.labels: \"exact\" sums over classes, and the task has none; \"sampled\" "
+        "draws answers from the model");
   const auto retain = static_cast<double>(sizes.retain);
-  return {{"fisher", 0, retain, retain * (opt.labels == "exact" ? static_cast<double>(sizes.classes) : 1.0)}};
+  return {
+      {"fisher", 0, retain, retain * (opt.exact(sizes.classes) ? static_cast<double>(sizes.classes) : 1.0)}};
 }
 
 #ifdef EXPUNGE_ENGINE
 // Terms whose squared gradients sum to a sample's share of F.
 Terms curvature(const Options& opt, Context& ctx, const Batch& b) {
   const models::Tensors out = ctx.student(b);
-  if (opt.labels == "empirical") return {{.name = "true", .loss = ctx.task().loss(out, b.labels)}};
-  std::vector<torch::Tensor> losses;
-  for (std::int64_t k = 0; k < ctx.classes(); ++k)
-    losses.push_back(ctx.task().loss(out, torch::full_like(b.labels, k)));
-  Terms terms;
-  if (opt.labels == "exact") {
-    for (const auto& l : losses) terms.push_back({.name = "class", .loss = l * (-l).detach().exp().sqrt()});
-    return terms;
+  const tasks::Task& task = ctx.task();
+  if (!opt.exact(ctx.classes())) {
+    const bool empirical = opt.labels == "empirical";
+    const torch::Tensor y = empirical ? b.labels : task.drawn(out, b, Rng(ctx.seed(), "fisher"));
+    return {{.name = empirical ? "true" : "drawn", .loss = task.negative_log_likelihood(out, y)}};
   }
-  const torch::Tensor all = torch::stack(losses, 1), cumulated = (-all).detach().exp().cumsum(1);
-  const Rng rng(ctx.seed(), "fisher");
-  std::vector<float> u;
-  for (auto id : b.ids) u.push_back(static_cast<float>(rng.uniform(static_cast<std::uint64_t>(id))));
-  const torch::Tensor drawn =
-      cumulated.lt(torch::tensor(u).to(all.device()).unsqueeze(1)).sum(1).clamp_max(ctx.classes() - 1);
-  return {{.name = "drawn", .loss = all.gather(1, drawn.unsqueeze(1)).squeeze(1)}};
+  Terms terms;
+  for (std::int64_t k = 0; k < ctx.classes(); ++k) {
+    const torch::Tensor l = task.loss(out, torch::full_like(b.labels, k));
+    terms.push_back({.name = "class", .loss = l * (-l).detach().exp().sqrt()});
+  }
+  return terms;
 }
 
 // Classes with samples in D_f and none in D_r.
@@ -125,7 +129,8 @@ Outcome run(const Options& opt, Context& ctx) {
   const torch::Tensor squares =
       ctx.accumulate_squares(ctx.retain(), [&](const Batch& b) { return curvature(opt, ctx, b); });
   const auto n = static_cast<double>(std::max<std::int64_t>(1, size_of(ctx.retain())));
-  const auto erased = opt.tensor_rules ? erased_classes(ctx) : std::vector<std::int64_t>();
+  const auto erased =
+      opt.tensor_rules && ctx.classes() > 0 ? erased_classes(ctx) : std::vector<std::int64_t>();
   ctx.update("noise", [&](torch::Tensor& values) {
     const Moments m = moments(opt, ctx, values, squares / n, erased);
     values.copy_(m.mean + ctx.noise("fisher") * m.variance.sqrt());  // draws are 0 in the padding

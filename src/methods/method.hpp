@@ -30,7 +30,8 @@ struct MethodOptions {
 
 // Sizes a plan depends on; functions of the job alone.
 struct Sizes {
-  std::int64_t forget = 0, retain = 0, classes = 0, unseen = 0;
+  std::int64_t forget = 0, retain = 0, classes = 0, unseen = 0;  // classes: 0 where the task has none
+  bool answers_are_inputs = false;  // another answer needs a pass of its own (language models)
 };
 
 // A stretch of work of a method, for pricing and for the learning-rate schedule.
@@ -52,6 +53,7 @@ struct Taxonomy {
 // What a method needs of a cell beyond images and labels; `check` refuses cells that lack it.
 enum class Need {
   kLabels,           // a class label for every sample
+  kTargets,          // right answers that outputs are distributions over: classes, or tokens
   kImages,           // inputs with pixels, to add noise to or to draw
   kUnseen,           // samples that nothing was trained on
   kWholeClasses,     // D_f made of whole classes

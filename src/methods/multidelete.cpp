@@ -128,7 +128,7 @@ Batch deranged(const Batch& b) {
 }
 
 Outcome run(const Options& opt, Context& ctx) {
-  const Teacher original = ctx.freeze();
+  const Teacher original = ctx.freeze({"image", "text", "fused"});
   const bool partners = opt.pairing == "in_batch" || !ctx.retain().sources[0].ids->empty();
   for (std::int64_t epoch = 0; epoch < opt.train.epochs; ++epoch)
     ctx.epoch(zip(ctx.forget(), ctx.retain()), [&](const Batch& b) -> Terms {

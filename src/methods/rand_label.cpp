@@ -53,8 +53,8 @@ Outcome run(const Options& opt, Context& ctx) {
   const Stream mixed = ctx.mix(ctx.forget(), ctx.retain());
   for (std::int64_t epoch = 0; epoch < opt.train.epochs; ++epoch)
     ctx.epoch(mixed, [&](const Batch& b) -> Terms {
-      const torch::Tensor targets = ctx.relabel(b, opt.label_mode, opt.redraw);
-      return {{.name = "mix", .loss = ctx.task().loss(ctx.student(b), targets)}};
+      const Batch wrong = ctx.corrupted(b, opt.label_mode, opt.redraw);
+      return {{.name = "mix", .loss = ctx.task().loss(ctx.student(wrong), wrong.labels)}};
     });
   return Outcome::kFinished;
 }

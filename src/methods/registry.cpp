@@ -100,6 +100,8 @@ std::string describe(Need need) {
   switch (need) {
     case Need::kLabels:
       return "class labels";
+    case Need::kTargets:
+      return "right answers: classes or tokens";
     case Need::kPairs:
       return "image-caption pairs";
     case Need::kImages:

@@ -72,8 +72,13 @@ torch::Tensor fixed_parameters(const Options& opt, const Context& ctx) {
   return fixed.to(layout.values.device());
 }
 
-// Mean square of each sample's elements.
-torch::Tensor mean_square(const torch::Tensor& x) { return x.to(torch::kFloat).square().flatten(1).mean(1); }
+// Mean square of each sample's elements; of a text the padding does not count.
+torch::Tensor mean_square(const torch::Tensor& x, const models::Tensors& outputs) {
+  const torch::Tensor squares = x.to(torch::kFloat).square();
+  const auto real = outputs.find("real");
+  if (real == outputs.end()) return squares.flatten(1).mean(1);
+  return (squares.mean(2) * real->second).sum(1) / real->second.sum(1).clamp_min(1);
+}
 
 torch::Tensor direction(std::int64_t width, std::uint64_t seed) {
   const Rng rng(seed, "steering");
@@ -83,7 +88,7 @@ torch::Tensor direction(std::int64_t width, std::uint64_t seed) {
 }
 
 Outcome run(const Options& opt, Context& ctx) {
-  const Teacher original = ctx.freeze();
+  const Teacher original = ctx.freeze({"features"});
   const torch::Tensor fixed = fixed_parameters(opt, ctx), start = ctx.values().clone();
   EpochOptions some;
   some.penalty = [&](const torch::Tensor&, torch::Tensor& g) { g.masked_fill_(fixed, 0); };
@@ -94,10 +99,13 @@ Outcome run(const Options& opt, Context& ctx) {
     ctx.epoch(
         zip(ctx.forget(), ctx.retain()),
         [&](const Batch& b) -> Terms {
-          const torch::Tensor h = ctx.student(b).at("features");
+          const models::Tensors student = ctx.student(b);
+          const torch::Tensor& h = student.at("features");
           if (!target.defined()) target = direction(h.size(-1), ctx.seed()).to(h.device()) * opt.steering;
-          if (b.source == kForget) return {{.name = "steer", .loss = mean_square(h - target)}};
-          return {{.name = "hold", .loss = mean_square(h - original(b).at("features")), .weight = opt.alpha}};
+          if (b.source == kForget) return {{.name = "steer", .loss = mean_square(h - target, student)}};
+          return {{.name = "hold",
+                   .loss = mean_square(h - original(b).at("features"), student),
+                   .weight = opt.alpha}};
         },
         some);
   return Outcome::kFinished;

@@ -80,8 +80,8 @@ Outcome run(const Options& opt, Context& ctx) {
     ctx.epoch(
         mixed,
         [&](const Batch& b) -> Terms {
-          const torch::Tensor targets = ctx.relabel(b, opt.label_mode, opt.redraw);
-          return {{.name = "mix", .loss = ctx.task().loss(ctx.student(b), targets)}};
+          const Batch wrong = ctx.corrupted(b, opt.label_mode, opt.redraw);
+          return {{.name = "mix", .loss = ctx.task().loss(ctx.student(wrong), wrong.labels)}};
         },
         masked);
   return Outcome::kFinished;

@@ -18,7 +18,7 @@ const Descriptor descriptor = {
                  .corrupt = "model",
                  .retain = "other answers of the original",
                  .parameters = "dense, internal"},
-    .needs = {Need::kLabels},
+    .needs = {Need::kTargets},
     .deviations = {"the logged loss is the divergence: the reference's cross-entropy less a constant",
                    "BatchNorm is frozen by default, because D_f alone would write the running statistics"},
     .noop_on_empty = true,

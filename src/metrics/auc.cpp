@@ -27,7 +27,7 @@ std::vector<double> column(const std::vector<double>& log_p, std::size_t classes
 // without underflow.
 double class_probability_auc(const Outputs& retain, const Outputs& forget) {
   const auto classes = static_cast<std::size_t>(forget.classes);
-  if (classes < 2 || retain.classes != forget.classes) return kNaN;
+  if (forget.answers || classes < 2 || retain.classes != forget.classes) return kNaN;
   const auto retain_log_p = log_probabilities(retain), forget_log_p = log_probabilities(forget);
   const std::size_t size = std::min(forget.ids.size(), retain.ids.size());
   const std::size_t chunks = std::min(kChunks, retain.ids.size() / size);

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kBins = 15;
 
 double calibration_error(const Inputs& in, const std::string& split) {
-  if (!usable(in, split)) return std::numeric_limits<double>::quiet_NaN();
+  if (!has_logits(in, split)) return std::numeric_limits<double>::quiet_NaN();
   const Outputs& outputs = in.get(split);
   const auto log_p = log_probabilities(outputs);
   const auto right = correctness(outputs);

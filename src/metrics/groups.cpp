@@ -15,7 +15,7 @@ struct Worst {
 };
 
 Worst worst_class(const Inputs& in, const std::string& split) {
-  if (!usable(in, split)) return {};
+  if (!has_logits(in, split)) return {};
   const Outputs& outputs = in.get(split);
   std::vector<std::int64_t> count(static_cast<std::size_t>(outputs.classes), 0), correct(count);
   for (std::int64_t i = 0; i < outputs.size(); ++i) {

@@ -17,6 +17,9 @@ struct Outputs {
   std::vector<std::int64_t> ids, labels;
   std::vector<float> logits;  // [n, classes]
   std::int64_t classes = 0;
+  // Of a language model: a row is no logits, but three numbers about the answer's tokens: their mean negative
+  // log-likelihood, how many were the likeliest, how many there are. Labels are 0.
+  bool answers = false;
   std::int64_t size() const { return static_cast<std::int64_t>(ids.size()); }
   const float* row(std::int64_t i) const { return logits.data() + i * classes; }
 };

@@ -25,7 +25,7 @@ struct Likeness {
 
 Likeness likeness(const Inputs& in, const std::string& split) {
   const std::string reference = "retrain." + split;
-  if (!usable(in, split) || !usable(in, reference)) return {};
+  if (!has_logits(in, split) || !has_logits(in, reference)) return {};
   const Outputs &mine = in.get(split), &other = in.get(reference);
   const auto order = id_order(mine), theirs = id_order(other);
   const auto classes = static_cast<std::size_t>(mine.classes);
@@ -50,6 +50,7 @@ Likeness likeness(const Inputs& in, const std::string& split) {
 }
 
 std::vector<double> losses(const Outputs& outputs) {
+  if (outputs.answers) return entropy(outputs);  // of an answer: the mean loss of its tokens
   const auto log_p = log_probabilities(outputs);
   std::vector<double> out;
   for (const std::int64_t i : id_order(outputs)) {

@@ -23,6 +23,19 @@ std::vector<double> each(const Outputs& outputs, Score score) {
   return scores;
 }
 
+// The first number of an answer's row, and the share of its right tokens (0 where it has none).
+double answer_loss(const Outputs& outputs, std::int64_t i) { return outputs.row(i)[0]; }
+double answer_share(const Outputs& outputs, std::int64_t i) {
+  return outputs.row(i)[2] > 0 ? outputs.row(i)[1] / outputs.row(i)[2] : 0;
+}
+
+template <class Number>
+std::vector<double> each_answer(const Outputs& outputs, Number number) {
+  std::vector<double> out;
+  for (const std::int64_t i : id_order(outputs)) out.push_back(number(outputs, i));
+  return out;
+}
+
 }  // namespace
 
 std::int64_t argmax(const float* row, std::int64_t classes) {
@@ -45,6 +58,10 @@ bool usable(const Inputs& in, const std::string& split) {
   return outputs.size() > 0 && std::ranges::all_of(outputs.logits, [](float z) { return std::isfinite(z); });
 }
 
+bool has_logits(const Inputs& in, const std::string& split) {
+  return usable(in, split) && !in.get(split).answers;
+}
+
 std::vector<std::int64_t> id_order(const Outputs& outputs) {
   std::vector<std::int64_t> order(outputs.ids.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -57,12 +74,16 @@ std::vector<std::int64_t> id_order(const Outputs& outputs) {
 }
 
 std::vector<double> gold_probability(const Outputs& outputs) {
+  if (outputs.answers)
+    return each_answer(outputs,
+                       [](const Outputs& o, std::int64_t i) { return std::exp(-answer_loss(o, i)); });
   return each(outputs, [&](std::size_t i, const std::vector<double>& log_p) {
     return std::exp(log_p[static_cast<std::size_t>(outputs.labels[i])]);
   });
 }
 
 std::vector<double> correctness(const Outputs& outputs) {
+  if (outputs.answers) return each_answer(outputs, answer_share);
   return each(outputs, [&](std::size_t i, const std::vector<double>&) {
     return argmax(outputs.row(static_cast<std::int64_t>(i)), outputs.classes) == outputs.labels[i] ? 1.0
                                                                                                    : 0.0;
@@ -70,10 +91,12 @@ std::vector<double> correctness(const Outputs& outputs) {
 }
 
 std::vector<double> entropy(const Outputs& outputs) {
+  if (outputs.answers) return each_answer(outputs, answer_loss);
   return each(outputs, [](std::size_t, const std::vector<double>& log_p) { return stat::entropy(log_p); });
 }
 
 std::vector<double> log_probabilities(const Outputs& outputs) {
+  EXPUNGE_CHECK(!outputs.answers, "a language model's outputs are kept as numbers, not as logits");
   const auto classes = static_cast<std::size_t>(outputs.classes);
   std::vector<double> all(outputs.ids.size() * classes);
   std::size_t row = 0;

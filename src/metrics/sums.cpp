@@ -15,8 +15,25 @@ double Sums::accuracy() const {
   return static_cast<double>(correct) / static_cast<double>(count);
 }
 
+namespace {
+
+Sums answer_sums(const Outputs& outputs) {
+  Sums sums;
+  for (std::int64_t i = 0; i < outputs.size(); ++i) {
+    const float* row = outputs.row(i);
+    const bool finite = std::isfinite(row[0]);
+    sums.count += static_cast<std::int64_t>(row[2]);
+    sums.correct += finite ? static_cast<std::int64_t>(row[1]) : 0;
+    sums.loss_sum += finite ? static_cast<double>(row[0]) * row[2] : std::numeric_limits<double>::quiet_NaN();
+  }
+  return sums;
+}
+
+}  // namespace
+
 Sums split_sums(const Outputs& outputs) {
   check_shape(outputs);
+  if (outputs.answers) return answer_sums(outputs);
   Sums sums;
   sums.count = outputs.size();
   sums.classes = outputs.classes;

@@ -18,6 +18,8 @@ struct Sums {
   double accuracy() const;              // NaN when count is 0 or the loss is not finite
 };
 
+// Of a language model's answers: counts are tokens, classes is 0, loss_sum is over tokens.
+//
 // A sample with a logit that is not finite has no prediction: it is counted, is not correct, is in no cell of
 // the confusion matrix, and makes the loss NaN.
 Sums split_sums(const Outputs& outputs);

@@ -25,7 +25,7 @@ std::vector<std::int64_t> sorted_ids(const Outputs& outputs) {
 
 // Mean JS (base 2) of the model's outputs `model` and those of every untrained network "random.K.SPLIT".
 double zrf(const Inputs& in, const std::string& model, const std::string& split) {
-  if (!usable(in, model)) return kNaN;
+  if (!has_logits(in, model)) return kNaN;
   const Outputs& outputs = in.get(model);
   const auto classes = static_cast<std::size_t>(outputs.classes);
   const auto ids = sorted_ids(outputs);
@@ -80,7 +80,7 @@ double uniform_softmax(std::uint64_t key, std::uint64_t id, std::uint64_t repeat
 // MU-Bench's form: noise instead of an untrained network, base e. JS = (sum p ln p + sum q ln q) / 2 - sum m
 // ln m.
 double zrf_noise(const Inputs& in) {
-  if (!usable(in, "forget")) return kNaN;
+  if (!has_logits(in, "forget")) return kNaN;
   const Outputs& outputs = in.get("forget");
   const auto classes = static_cast<std::size_t>(outputs.classes);
   const auto ids = sorted_ids(outputs);

@@ -49,9 +49,12 @@ struct Descriptor {
   std::function<std::int64_t(const nlohmann::json& config)> parameters;
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
   bool has_batch_norm = false;
-  bool takes_text = false;   // image-caption pairs
-  bool takes_graph = false;  // edges of a graph
-  bool linear_head = true;   // outputs "pooled" and "features", and a linear classifier on the former
+  bool takes_text = false;              // image-caption pairs, or texts alone (models/input_kind.hpp)
+  bool takes_graph = false;             // edges of a graph
+  std::string task = "classification";  // or causal_lm: "logits" [n, tokens, vocabulary] of the next token
+  // Outputs "pooled" and "features", and a linear classifier on the former (causal_lm: both are the last
+  // layer's states [n, tokens, width], and the classifier reads each of them).
+  bool linear_head = true;
 
   // What partial training needs (models/trainable.hpp). Prefixes of the task head's tensors, and of the
   // fusion module's (none: the family has no such module).

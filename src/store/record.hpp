@@ -13,7 +13,7 @@ inline constexpr std::int64_t kSchemaVersion = 1;
 
 // Exact sums of one split, so that any accuracy can be recomputed.
 struct SplitSums {
-  std::int64_t count = 0, correct = 0, classes = 0;
+  std::int64_t count = 0, correct = 0, classes = 0;  // samples; of a language model tokens, classes 0
   double loss_sum = 0;
   std::vector<std::int64_t> confusion;  // [classes, classes], row = label; empty when classes is above 256
 };
@@ -23,6 +23,7 @@ struct SplitOutputs {
   std::vector<std::int64_t> ids, labels;
   std::vector<float> logits;  // [n, classes]
   std::int64_t classes = 0;
+  bool answers = false;  // rows are about answers (metrics::Outputs)
 };
 
 struct Segment {  // one incarnation of a run

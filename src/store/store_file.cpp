@@ -125,6 +125,7 @@ void write_outputs(hid_t file, const Record& record) {
                      {.chunk_rows = 1024, .deflate = 1});
     h5::write<std::int64_t>(group, link + "_index", o.ids, {o.ids.size()});
     h5::write<std::int64_t>(group, link + "_label", o.labels, {o.labels.size()});
+    if (o.answers) h5::write<std::int64_t>(group, link + "_answers", std::vector<std::int64_t>{1}, {1});
   }
 }
 
@@ -139,6 +140,7 @@ std::map<std::string, SplitOutputs> read_outputs(hid_t file) {
     o.ids = h5::read<std::int64_t>(group, link + "_index");
     o.labels = h5::read<std::int64_t>(group, link + "_label");
     o.classes = static_cast<std::int64_t>(h5::shape(group, link).at(1));
+    o.answers = h5::has(group, link + "_answers");
     out[h5::text_of_link(link)] = std::move(o);
   }
   return out;

@@ -190,6 +190,8 @@ RunSettings Sections::run_settings() {
   out.checkpoint_steps = in.integer("checkpoint_steps", out.checkpoint_steps, config::ge(0),
                                     "steps between checkpoints, beside the time; 0 = off");
   out.keep_outputs = in.flag("keep_outputs", out.keep_outputs, "per-sample outputs in the cells' stores");
+  out.teacher_megabytes = in.integer("teacher_megabytes", out.teacher_megabytes, config::ge(0),
+                                     "most memory of a rank for answers of teachers that are asked again");
   in.finish();
   return out;
 }
@@ -203,14 +205,17 @@ void Sections::price_model(Base& base, const config::Position& model_at) {
            : kind == InputKind::kGraph ? "the edges of a graph"
                                        : "texts alone";
   };
-  const InputKind has = base.info.nodes > 0      ? InputKind::kGraph
-                        : base.info.tokens == 0  ? InputKind::kImages
-                        : base.info.channels > 0 ? InputKind::kPairs
-                                                 : InputKind::kTexts;
-  if (models::input_kind(descriptor) != has) {
+  const InputKind takes = models::input_kind(descriptor),
+                  has = base.info.nodes > 0      ? InputKind::kGraph
+                        : base.info.text_alone() ? InputKind::kTexts
+                        : base.info.tokens > 0   ? InputKind::kPairs
+                                                 : InputKind::kImages;
+  if (takes != has || descriptor.task != base.info.task) {
     problems_.add(model_at, "sweep.model",
-                  fmt::format("{} takes {}, {} has {}", base.model, name_of(models::input_kind(descriptor)),
-                              base.dataset, name_of(has)));
+                  takes != has ? fmt::format("{} takes {}, {} has {}", base.model, name_of(takes),
+                                             base.dataset, name_of(has))
+                               : fmt::format("{} is made for the task {}, {} is one of {}", base.model,
+                                             descriptor.task, base.dataset, base.info.task));
     base.usable = false;
     return;
   }

@@ -80,18 +80,24 @@ class Expansion {
 
   static std::string lacking(methods::Need need, const Base& base, const data::SplitSizes& sizes) {
     using methods::Need;
-    const bool classified = base.info.task == "classification";
+    const bool classified = base.info.task == "classification", answers = base.info.task == "causal_lm";
     switch (need) {
       case Need::kLabels:
         return classified
                    ? ""
                    : fmt::format("needs a class label for every sample; the task is {}", base.info.task);
+      case Need::kTargets:
+        return classified || answers
+                   ? ""
+                   : fmt::format("needs right answers, classes or tokens; the task {} has none",
+                                 base.info.task);
       case Need::kPreferredAnswer:
-        return classified ? ""
-                          : fmt::format("needs an answer to prefer to D_f's own; the task {} has none",
-                                        base.info.task);
+        return classified || answers
+                   ? ""
+                   : fmt::format("needs an answer to prefer to D_f's own; the task {} has none",
+                                 base.info.task);
       case Need::kImages:
-        return base.info.height > 0 ? "" : "needs inputs with pixels";
+        return !base.info.text_alone() ? "" : "needs inputs with pixels";
       case Need::kUnseen:
         return sizes.val > 0 ? ""
                              : "needs samples that nothing was trained on: set data.val_fraction above 0";
@@ -101,9 +107,7 @@ class Expansion {
         if (base.info.nodes == 0) return "needs a graph of which samples are edges (data set pgr, model gcn)";
         return base.data_options.unit == "edge" ? "" : "forgets whole edges: set data.unit = \"edge\"";
       case Need::kPairs:
-        return base.info.tokens > 0 && base.info.height > 0
-                   ? ""
-                   : "needs image-caption pairs (data set flickr8k, model two_tower)";
+        return base.info.pairs() ? "" : "needs image-caption pairs (data set flickr8k, model two_tower)";
       case Need::kHead:
         return models::find_descriptor(base.model)->linear_head
                    ? ""
@@ -137,8 +141,11 @@ class Expansion {
     data::SplitSizes sizes{.train = 1000, .forget = 100, .retain = 900};
     const bool sized = base.usable && sizes_of(base, point.ratio, sizes);
     const auto before = sections_.problems().reports();
-    const methods::Sizes method_sizes{
-        .forget = sizes.forget, .retain = sizes.retain, .classes = base.info.classes, .unseen = sizes.val};
+    const methods::Sizes method_sizes{.forget = sizes.forget,
+                                      .retain = sizes.retain,
+                                      .classes = base.info.task_classes(),
+                                      .unseen = sizes.val,
+                                      .answers_are_inputs = base.info.task == "causal_lm"};
     if (sized) check_needs(base, method, sizes);
     const auto plan = over_requests(base, method, method_sizes, sizes.requests);
     MethodPlan retrain;

@@ -40,10 +40,11 @@ struct Cell {
 
 // [run]: how, not what. No part of any id.
 struct RunSettings {
-  double stall_seconds = 600;         // no progress for so long: exit 75
-  double checkpoint_seconds = 300;    // time between periodic checkpoints
-  std::int64_t checkpoint_steps = 0;  // beside the time, every so many steps; 0 = off
-  bool keep_outputs = false;          // per-sample outputs in the cells' stores
+  double stall_seconds = 600;            // no progress for so long: exit 75
+  double checkpoint_seconds = 300;       // time between periodic checkpoints
+  std::int64_t checkpoint_steps = 0;     // beside the time, every so many steps; 0 = off
+  bool keep_outputs = false;             // per-sample outputs in the cells' stores
+  std::int64_t teacher_megabytes = 256;  // of teachers' answers that a rank keeps; changes no bit
 };
 
 struct Plan {

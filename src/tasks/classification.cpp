@@ -42,6 +42,13 @@ class Classification : public Task {
     return {{"logits", z - at::one_hot(targets, z.size(-1)).to(torch::kFloat) * finite}};
   }
 
+  torch::Tensor drawn(const models::Tensors& outputs, const Batch& b, const Rng& rng) const override {
+    const torch::Tensor cumulated = log_probabilities(outputs).detach().exp().cumsum(1);
+    std::vector<float> u;
+    for (auto id : b.ids) u.push_back(static_cast<float>(rng.uniform(static_cast<std::uint64_t>(id))));
+    return cumulated.lt(torch::tensor(u).to(cumulated.device()).unsqueeze(1)).sum(1).clamp_max(classes_ - 1);
+  }
+
   torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {
     EXPUNGE_CHECK(classes_ >= 2, "relabelling needs two classes");
     const auto k = static_cast<std::uint64_t>(classes_);

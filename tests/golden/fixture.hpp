@@ -24,10 +24,11 @@ inline std::filesystem::path golden_folder() {
 // Families of which every fixture is run. A new family is added here, with its first letters as the fixtures
 // spell them.
 inline const std::vector<std::string> kFamilies = {
-    "resnet_basic", "resnet_bottleneck", "eps_resnet_basic", "vit",        "eps_vit",       "mobilenet_v2",
-    "convnext",     "eps_convnext",      "eps_mobilenet_v2", "swin",       "eps_swin",      "bert",
-    "eps_bert",     "electra",           "eps_electra",      "roberta",    "eps_roberta",   "distilbert",
-    "albert",       "eps_distilbert",    "eps_albert",       "deberta_v3", "eps_deberta_v3"};
+    "resnet_basic", "resnet_bottleneck", "eps_resnet_basic", "vit",        "eps_vit",        "mobilenet_v2",
+    "convnext",     "eps_convnext",      "eps_mobilenet_v2", "swin",       "eps_swin",       "bert",
+    "eps_bert",     "electra",           "eps_electra",      "roberta",    "eps_roberta",    "distilbert",
+    "albert",       "eps_distilbert",    "eps_albert",       "deberta_v3", "eps_deberta_v3", "llama",
+    "eps_llama"};
 
 // Names (without ".safetensors") of the families' fixtures: exactly FAMILY, or FAMILY_...; `trajectory` picks
 // the *_train20 ones.

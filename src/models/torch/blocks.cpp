@@ -113,6 +113,20 @@ torch::Tensor LayerNorm::forward(const torch::Tensor& x) {
   return y;
 }
 
+RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) {
+  weight = register_parameter("weight", torch::ones({width}));
+}
+
+torch::Tensor RmsNorm::forward(const torch::Tensor& x) {
+  const torch::Tensor wide = x.to(torch::kFloat);
+  const torch::Tensor normalised =
+      (wide * at::rsqrt(wide.square().mean(-1, true) + eps_)).to(x.scalar_type());
+  const torch::Tensor y = normalised * weight;
+  if (Recorder* r = Recorder::active())
+    r->uses.push_back({LayerUse::kScale, weight, {}, normalised, y, x.dim() - 1});
+  return y;
+}
+
 Adapter::Adapter(std::int64_t channels, std::int64_t width, const Rng& rng)
     : down_(register_module("down", std::make_shared<Linear>(channels, width))),
       up_(register_module("up", std::make_shared<Linear>(width, channels))) {

@@ -59,6 +59,17 @@ class LayerNorm : public torch::nn::Module {
   double eps_;
 };
 
+// x / sqrt(mean(x^2) + eps) * weight over the last dimension, normalised in float (Zhang and Sennrich 2019).
+class RmsNorm : public torch::nn::Module {
+ public:
+  RmsNorm(std::int64_t width, double eps);
+  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor weight;
+
+ private:
+  double eps_;
+};
+
 // x + up(relu(down(x))), on channels; `up` starts at 0 (Houlsby et al. 2019).
 class Adapter : public Insertion {
  public:

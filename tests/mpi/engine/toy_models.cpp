@@ -119,6 +119,7 @@ class QuadTask : public tasks::Task {
  public:
   std::string name() const override { return "quad"; }
   std::int64_t classes() const override { return 2; }
+  std::vector<std::string> reads() const override { return {"theta", "a"}; }
   torch::Tensor loss(const Tensors& out, const torch::Tensor&) const override {
     return (out.at("theta") - out.at("a")).square().sum(1) * 0.5;
   }

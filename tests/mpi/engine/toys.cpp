@@ -103,7 +103,7 @@ std::vector<methods::Phase> plan_of(const std::string& method, const Toy& toy) {
   auto in = config::Reader::resolved("method." + method, toy.options, problems);
   const methods::Sizes sizes{static_cast<std::int64_t>(toy.forget.size()),
                              static_cast<std::int64_t>(toy.retain.size()), toy.classes,
-                             static_cast<std::int64_t>(toy.unseen.size())};
+                             static_cast<std::int64_t>(toy.unseen.size()), toy.task->answers_are_inputs()};
   auto phases = methods::find_descriptor(method)->plan(in, sizes);
   in.finish();
   problems.throw_if_any();
@@ -197,6 +197,7 @@ ToyResult run_toy(const std::string& method, const Drive& drive, const Toy& toy,
   s.train = train;
   s.grain = toy.grain, s.seed = toy.run_seed ? toy.run_seed : toy.seed;
   s.eval_frozen = toy.eval_frozen;
+  s.inputs_repeat = toy.inputs_repeat, s.teacher_bytes = toy.teacher_bytes;
   s.total_steps = scheduled_steps;
   s.cost = toy.cost, s.budget_flops = toy.budget_flops;
   s.cell_id = "toy";

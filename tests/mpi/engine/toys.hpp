@@ -58,6 +58,8 @@ struct Toy {
   models::Cost cost;
   double budget_flops = 0;
   std::uint64_t run_seed = 0;  // of the run's own draws; 0: `seed`, which the start has
+  bool inputs_repeat = false;
+  std::int64_t teacher_bytes = 0;
 
   Toy with(nlohmann::json changes) const;  // the same with other options
 };
@@ -73,6 +75,8 @@ Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 
 // Edges of a graph of 40 nodes, of two kinds, with words that tell their labels; a small GCN.
 Toy graph_toy(std::int64_t forget, std::int64_t retain);
+// Texts of a prompt and an answer over twelve tokens, and a language model of one layer.
+Toy language_toy(std::int64_t forget, std::int64_t retain);
 
 struct ToyResult {
   std::string hash;             // of parameters and buffers
