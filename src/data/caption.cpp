@@ -29,7 +29,7 @@ std::vector<Cover> covers(std::int64_t from, std::int64_t to) {
 
 const std::uint8_t* behind_pixels(const Dataset& dataset, Side side, std::int64_t id) {
   const Info& info = dataset.info();
-  EXPUNGE_CHECK(info.pairs(), "the samples of {} are no pairs", info.name);
+  EXPUNGE_CHECK(info.tokens > 0, "the samples of {} have no captions", info.name);
   return dataset.pixels(side, id) + info.channels * info.height * info.width;
 }
 

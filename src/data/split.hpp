@@ -54,7 +54,7 @@ Splits make_splits(const Dataset& dataset, const DataOptions& options, const Rat
 // samples are taken to be of equal size.
 struct SplitSizes {
   std::int64_t train = 0, forget = 0, retain = 0, val = 0, test = 0;
-  std::vector<std::int64_t> requests;
+  std::vector<std::int64_t> requests = {};
 };
 SplitSizes split_sizes(const Info& info, const DataOptions& options, const Ratio& ratio);
 

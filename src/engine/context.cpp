@@ -103,18 +103,22 @@ Batch Context::preferred(const Batch& b, bool redraw) const {
   return task().preferred(b, relabelling(impl_->setup.seed, b, redraw));
 }
 
-models::Tensors Teacher::operator()(const Batch& b) const {
+models::Tensors Teacher::operator()(const Batch& b) const { return state_->about(b, b); }
+models::Tensors Teacher::operator()(const Batch& b, const torch::Tensor& rows) const {
+  return state_->about(rows_of(b, rows), b);
+}
+
+models::Tensors Teacher::State::about(const Batch& b, const Batch& whole) {
   const torch::NoGradGuard no_grad;
-  Context::Impl& run = *state_->run;
-  run.grain_teacher += static_cast<double>(b.size());
+  run->grain_teacher += static_cast<double>(b.size());
   // The very tensors that were loaded: a batch that a method changed is another input.
   const bool as_loaded =
-      run.setup.inputs_repeat && !run.grain_inputs.empty() &&
-      std::all_of(run.grain_inputs.begin(), run.grain_inputs.end(), [&](const auto& input) {
-        const auto found = b.inputs.find(input.first);
-        return found != b.inputs.end() && found->second.is_same(input.second);
+      run->setup.inputs_repeat && !run->grain_inputs.empty() &&
+      std::all_of(run->grain_inputs.begin(), run->grain_inputs.end(), [&](const auto& input) {
+        const auto found = whole.inputs.find(input.first);
+        return found != whole.inputs.end() && found->second.is_same(input.second);
       });
-  return as_loaded ? state_->answers_by_sample(b) : state_->answer(b);
+  return as_loaded ? answers_by_sample(b) : answer(b);
 }
 
 models::Tensors Teacher::State::answer(const Batch& b) const {

@@ -123,6 +123,8 @@ inline const std::vector<std::string> kHistoryColumns = {
 class Teacher {
  public:
   models::Tensors operator()(const Batch& b) const;
+  models::Tensors operator()(const Batch& b,
+                             const torch::Tensor& rows) const;  // about these rows of it alone
 
   struct State;  // engine/context_impl.hpp
   explicit Teacher(std::shared_ptr<State> state) : state_(std::move(state)) {}

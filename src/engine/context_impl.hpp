@@ -47,9 +47,9 @@ struct StepMode {
 // the companions), the gradients of terms apart, and the BatchNorm statistics of what trains.
 struct LeafLayout {
   bool student = true;
-  std::vector<std::shared_ptr<Companion::State>> companions;
-  std::vector<models::BatchNorm*> norms;
-  std::vector<Apart> apart;
+  std::vector<std::shared_ptr<Companion::State>> companions = {};
+  std::vector<models::BatchNorm*> norms = {};
+  std::vector<Apart> apart = {};
   std::int64_t gradient = 0, statistics = 0;  // floats
   std::int64_t size() const { return gradient * (1 + std::ssize(apart)) + statistics; }
   std::int64_t statistics_at() const { return size() - statistics; }
@@ -204,9 +204,10 @@ struct Teacher::State {
   Context::Impl* run = nullptr;
   std::vector<std::string> read;  // outputs that are kept
 
-  models::Tensors answer(const Batch& b) const;       // one pass over the batch
-  models::Tensors answers_by_sample(const Batch& b);  // remembered, or a pass of one sample each
-  std::map<std::int64_t, models::Tensors> known;      // by sample id
+  models::Tensors about(const Batch& b, const Batch& whole);  // b: rows of `whole`, counted
+  models::Tensors answer(const Batch& b) const;               // one pass over the batch
+  models::Tensors answers_by_sample(const Batch& b);          // remembered, or a pass of one sample each
+  std::map<std::int64_t, models::Tensors> known;              // by sample id
 };
 
 }  // namespace expunge

@@ -60,8 +60,8 @@ models::Tensors own_teacher(const Batch& b, const Teacher& bad, const Teacher& g
                       retain = (b.is_forget < 0.5).nonzero().flatten();
   if (retain.numel() == 0) return bad(b);
   if (forget.numel() == 0) return good(b);
-  models::Tensors out = bad(rows_of(b, forget));
-  const models::Tensors rest = good(rows_of(b, retain));
+  models::Tensors out = bad(b, forget);
+  const models::Tensors rest = good(b, retain);
   const torch::Tensor back = torch::cat({forget, retain}).argsort();
   for (auto& [name, value] : out) value = torch::cat({value, rest.at(name)}).index_select(0, back);
   return out;

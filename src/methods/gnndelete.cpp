@@ -206,21 +206,29 @@ torch::Tensor mean_square(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.to(torch::kFloat) - b).square().flatten(1).mean(1);
 }
 
-bool is_layer(const std::string& output) { return output.rfind("nodes.", 0) == 0; }
+// The outputs "nodes.SITE" of the layers that a deletion matrix stands behind.
+std::vector<std::string> layers_of(const Context& ctx) {
+  std::vector<std::string> out;
+  const std::string prefix = std::string(kPrefix) + ".", suffix = ".weight";
+  for (const auto& entry : ctx.layout().entries)
+    if (entry.name.rfind(prefix, 0) == 0)
+      out.push_back("nodes." +
+                    entry.name.substr(prefix.size(), entry.name.size() - prefix.size() - suffix.size()));
+  return out;
+}
 
 // Representations of all nodes by the original, layers side by side: no node counts as near D_f. One pass.
-torch::Tensor original_nodes(Context& ctx) {
-  const Teacher original = ctx.freeze();
+torch::Tensor original_nodes(Context& ctx, const std::vector<std::string>& layers) {
+  const Teacher original = ctx.freeze(layers);
   const Stream one = ctx.of_ids("forget", {ctx.forget().sources[0].ids->front()});
   torch::Tensor flat = ctx.gather(one, [&](const Batch& b) {
     Batch far = b;
     const torch::Tensor& hops = b.inputs.at("graph.hops");
     far.inputs["graph.hops"] = torch::full_like(hops, hops.numel() + 1);
-    std::vector<torch::Tensor> layers;
-    for (const auto& [name, value] : original(far))
-      if (is_layer(name)) layers.push_back(value.to(torch::kFloat));
-    EXPUNGE_CHECK(!layers.empty(), "gnndelete needs a model with the features \"nodes.SITE\"");
-    return at::cat(layers, 1).view({1, -1});
+    const models::Tensors known = original(far);
+    std::vector<torch::Tensor> values;
+    for (const auto& name : layers) values.push_back(known.at(name).to(torch::kFloat));
+    return at::cat(values, 1).view({1, -1});
   });
   const auto nodes = batch_of(ctx, {ctx.forget().sources[0].ids->front()}).inputs.at("graph.hops").numel();
   return flat.view({nodes, -1});
@@ -228,14 +236,16 @@ torch::Tensor original_nodes(Context& ctx) {
 
 Outcome run(const Options& opt, Context& ctx) {
   if (size_of(ctx.forget()) == 0) return Outcome::kFinished;
-  const torch::Tensor before = original_nodes(ctx);
+  const auto layers = layers_of(ctx);
+  const torch::Tensor before = original_nodes(ctx, layers);
   const Targets targets(ctx);
   const auto loss = [&](const Batch& b) -> Terms {
     const torch::Tensor partners = targets.partners(b).flatten(), ends = b.inputs.at("edge").flatten();
     Terms terms;
     std::int64_t layer = 0, at = 0;
-    for (const auto& [name, now] : ctx.student(b)) {
-      if (!is_layer(name)) continue;
+    const models::Tensors student = ctx.student(b);
+    for (const auto& name : layers) {
+      const torch::Tensor& now = student.at(name);
       const torch::Tensor known = before.narrow(1, at, now.size(1));
       at += now.size(1);
       const auto pairs = [&](const torch::Tensor& of, const torch::Tensor& nodes) {

@@ -47,7 +47,7 @@ struct Descriptor {
   // From a config.json: trainable parameters, float buffers (BatchNorm statistics), cost for an input of h x
   // w.
   std::function<std::int64_t(const nlohmann::json& config)> parameters;
-  std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost;
+  std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> cost = {};
   bool has_batch_norm = false;
   bool takes_text = false;              // image-caption pairs, or texts alone (models/input_kind.hpp)
   bool takes_graph = false;             // edges of a graph

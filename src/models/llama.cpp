@@ -44,13 +44,6 @@ Sizes read_sizes(const nlohmann::json& config) {
   return s;
 }
 
-// transformers 5 writes it inside rope_parameters.
-double rope_base(const nlohmann::json& config) {
-  const auto inside = config.find("rope_parameters");
-  return inside != config.end() && inside->is_object() ? field(*inside, "rope_theta", 10000.0)
-                                                       : field(config, "rope_theta", 10000.0);
-}
-
 #ifndef EXPUNGE_ENGINE
 
 struct Registered {
@@ -158,6 +151,13 @@ const RegisterDescriptor entry{{.family = "llama",
                                 }}};  // adapters alone are trained
 
 #else
+
+// transformers 5 writes it inside rope_parameters.
+double rope_base(const nlohmann::json& config) {
+  const auto inside = config.find("rope_parameters");
+  return inside != config.end() && inside->is_object() ? field(*inside, "rope_theta", 10000.0)
+                                                       : field(config, "rope_theta", 10000.0);
+}
 
 // Halves of the width as the two coordinates that turn: x cos + (-x2, x1) sin; x [n, heads, tokens, width].
 torch::Tensor rotated(const torch::Tensor& x, const torch::Tensor& cosine, const torch::Tensor& sine) {

@@ -7,11 +7,14 @@
 namespace expunge::test {
 namespace {
 
-constexpr std::int64_t kKind = 20;  // nodes of each kind
+constexpr std::int64_t kKind = 24;  // nodes of each kind
 
-// The k-th of 400 distinct edges. Each node has a word of its own; the label follows the first node.
+// The k-th of 288 distinct edges, between even nodes or between odd ones, which the label tells. Each node
+// has a word of its own.
 data::FakeEdge edge(std::int64_t k) {
-  const std::int64_t pair = k * 37 % (kKind * kKind), head = pair / kKind, tail = pair % kKind;
+  constexpr std::int64_t kHalf = kKind / 2;
+  const std::int64_t pair = k * 37 % (kKind * kHalf), head = pair / kHalf,
+                     tail = 2 * (pair % kHalf) + head % 2;
   return {head,
           kKind + tail,
           head % 2,

@@ -108,13 +108,13 @@ TEST(Requests, FuseTheAdaptersOfEul) {
   const auto base = toy.make();
   base->initialize(Rng(toy.seed, "start"));
   base->eval();
-  const torch::NoGradGuard no_grad;
   torch::Tensor left[2], right[2];
   for (std::size_t j = 0; j < 2; ++j) {
     Toy part = toy;
     part.forget = requests[j].forget, part.retain = requests[j].retain;
     if (j == 1) part.run_seed = Rng(toy.seed, "request").bits(1);
     const auto own = run_method("eul", part, world());
+    const torch::NoGradGuard no_grad;
     Batch b;
     toy.samples->load(part.forget, -1, b);
     const auto with_one = [](const torch::Tensor& x) {
@@ -125,7 +125,9 @@ TEST(Requests, FuseTheAdaptersOfEul) {
                         inner = with_one(x.mm(down).relu());
     for (int m = 0; m < 2; ++m) {
       const torch::Tensor& in = m == 0 ? x : inner;
-      const torch::Tensor gram = in.t().mm(in) + 1e-6 * torch::eye(in.size(1), torch::kDouble),
+      const torch::Tensor products = in.t().mm(in),
+                          gram = products + (1e-3 * products.diagonal().mean() + 1e-6) *
+                                                torch::eye(in.size(1), torch::kDouble),
                           term = gram.mm(m == 0 ? down : up);
       left[m] = j == 0 ? gram : left[m] + gram;
       right[m] = j == 0 ? term : right[m] + term;

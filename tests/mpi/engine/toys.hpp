@@ -73,7 +73,7 @@ inline constexpr std::int64_t kUnseen = 7;
 Toy mlp_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 Toy conv_toy(std::int64_t forget, std::int64_t retain, double dropout = 0);
 
-// Edges of a graph of 40 nodes, of two kinds, with words that tell their labels; a small GCN.
+// Edges of a graph of 48 nodes, of two kinds, with words that tell their labels; a small GCN.
 Toy graph_toy(std::int64_t forget, std::int64_t retain);
 // Texts of a prompt and an answer over twelve tokens, and a language model of one layer.
 Toy language_toy(std::int64_t forget, std::int64_t retain);

@@ -16,7 +16,8 @@ Batch two_texts() {
   Batch b;
   b.inputs["input_ids"] = torch::tensor({{1, 2, 0, 1}, {2, 2, 1, 0}}, torch::kLong);
   b.inputs["attention_mask"] = torch::tensor({{1, 1, 1, 1}, {1, 1, 1, 0}}, torch::kLong);
-  b.labels = torch::tensor<std::int64_t>({kNo, 2, 0, 1, kNo, kNo, 1, kNo}, torch::kLong).view({2, 4});
+  b.labels =
+      torch::tensor(std::vector<std::int64_t>{kNo, 2, 0, 1, kNo, kNo, 1, kNo}, torch::kLong).view({2, 4});
   b.ids = {7, 9};
   b.is_forget = torch::ones({2});
   return b;

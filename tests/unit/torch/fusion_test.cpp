@@ -25,9 +25,9 @@ TEST(Fusion, KeepsEachMapWhereOnlyItsInputsPoint) {
   };
   const torch::Tensor a = torch::full({3, 1}, 1.0f), b = torch::full({3, 1}, 5.0f);
   const torch::Tensor w = fuse({along(0), along(1)}, {a, b});
-  EXPECT_NEAR(w[0].item<float>(), 1, 1e-5);
-  EXPECT_NEAR(w[1].item<float>(), 5, 1e-5);
-  EXPECT_NEAR(w[2].item<float>(), 3, 1e-5);
+  EXPECT_NEAR(w[0].item<float>(), 1, 2e-3);
+  EXPECT_NEAR(w[1].item<float>(), 5, 2e-3);
+  EXPECT_NEAR(w[2].item<float>(), 3, 2e-3);
 }
 
 TEST(Fusion, MinimisesTheSumOfSquares) {
