@@ -66,7 +66,7 @@ struct Bench {
   const Synthetic& samples;
 };
 
-struct Measured {
+struct MethodTime {
   double seconds = 0, flops = 0;
   Ledger ledger;
 };
@@ -88,7 +88,7 @@ nlohmann::json small(const std::string& method) {
   return nlohmann::json::object();
 }
 
-Measured run_once(const Bench& bench, const std::string& method, comm::Communicator& comm) {
+MethodTime run_once(const Bench& bench, const std::string& method, comm::Communicator& comm) {
   const auto* runner = methods::find_runner(method);
   nlohmann::json options = {{"epochs", 2}, {"batch", bench.batch}, {"lr", 1e-5}, {"schedule", "constant"}};
   options.update(small(method));
@@ -130,7 +130,7 @@ Measured run_once(const Bench& bench, const std::string& method, comm::Communica
   comm.barrier();
   const auto begin = Clock::now();
   runner->run(in, ctx);
-  Measured out;
+  MethodTime out;
   out.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   out.ledger = ctx.report().ledger;
   out.flops = (out.ledger.student_forward + out.ledger.teacher_forward) * bench.cost.forward +
@@ -194,7 +194,7 @@ int bench_methods(comm::Runtime& runtime, const nlohmann::json& request) {
 
   // Fine-tuning before and after every method, so that a disturbed machine disturbs both.
   const auto per_flop = [&] {
-    const Measured plain = run_once(bench, "finetune", world);
+    const MethodTime plain = run_once(bench, "finetune", world);
     runtime.tick();
     return plain.seconds / plain.flops;
   };
@@ -213,7 +213,7 @@ int bench_methods(comm::Runtime& runtime, const nlohmann::json& request) {
       if (world.rank() == 0) fmt::print("{:<14}not here: needs {}\n", method, lack);
       continue;
     }
-    const Measured m = run_once(bench, method, world);
+    const MethodTime m = run_once(bench, method, world);
     runtime.tick();
     const double after = per_flop(), unit = (before + after) / 2 * item * items;
     const double time = m.seconds / unit, flops = m.flops / (item * items), ratio = time / flops;

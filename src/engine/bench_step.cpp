@@ -90,13 +90,13 @@ std::vector<double> bare_loop(const Case& c, const SyntheticSamples& samples) {
   return seconds;
 }
 
-struct Measured {
+struct StepTimes {
   std::vector<double> seconds;
   double comm_share = 0;
 };
 
-Measured engine_steps(const Case& c, const SyntheticSamples& samples, comm::Communicator& comm) {
-  Measured out;
+StepTimes engine_steps(const Case& c, const SyntheticSamples& samples, comm::Communicator& comm) {
+  StepTimes out;
   const auto task = tasks::make_classification(c.shape.classes);
   auto begin = Clock::now();
   std::int64_t step = 0;

@@ -7,8 +7,8 @@
 namespace expunge {
 namespace {
 
-using Node = std::int64_t;
-using Edge = std::pair<Node, Node>;
+using NodeId = std::int64_t;
+using Edge = std::pair<NodeId, NodeId>;
 
 Edge ends_of(const data::Dataset& dataset, data::Side side, std::int64_t id) {
   return {data::image_of(dataset, side, id), data::captioned_image(dataset, side, id)};
@@ -29,10 +29,10 @@ torch::Tensor features_of(const data::Dataset& dataset, const std::vector<std::i
 }
 
 // Neighbours of each node, ascending, itself included.
-std::vector<std::set<Node>> neighbours_of(const data::Dataset& dataset,
-                                          const std::vector<std::int64_t>& retain) {
-  std::vector<std::set<Node>> out(static_cast<std::size_t>(dataset.info().nodes));
-  for (std::size_t v = 0; v < out.size(); ++v) out[v].insert(static_cast<Node>(v));
+std::vector<std::set<NodeId>> neighbours_of(const data::Dataset& dataset,
+                                            const std::vector<std::int64_t>& retain) {
+  std::vector<std::set<NodeId>> out(static_cast<std::size_t>(dataset.info().nodes));
+  for (std::size_t v = 0; v < out.size(); ++v) out[v].insert(static_cast<NodeId>(v));
   for (const auto id : retain) {
     const auto [u, v] = ends_of(dataset, data::Side::kTrain, id);
     out[static_cast<std::size_t>(u)].insert(v);
@@ -43,12 +43,12 @@ std::vector<std::set<Node>> neighbours_of(const data::Dataset& dataset,
 
 // Breadth first from the nodes of the forgotten edges; these edges themselves shorten no way.
 torch::Tensor hops_of(const data::Dataset& dataset, const std::vector<std::int64_t>& forget,
-                      const std::vector<std::set<Node>>& neighbours) {
-  const auto nodes = static_cast<Node>(neighbours.size());
+                      const std::vector<std::set<NodeId>>& neighbours) {
+  const auto nodes = static_cast<NodeId>(neighbours.size());
   torch::Tensor out = torch::full({nodes}, nodes, torch::kLong);
   auto* hops = out.data_ptr<std::int64_t>();
-  std::queue<Node> open;
-  const auto reach = [&](Node v, std::int64_t distance) {
+  std::queue<NodeId> open;
+  const auto reach = [&](NodeId v, std::int64_t distance) {
     if (hops[v] <= distance) return;
     hops[v] = distance;
     open.push(v);
@@ -58,7 +58,8 @@ torch::Tensor hops_of(const data::Dataset& dataset, const std::vector<std::int64
     reach(u, 0), reach(v, 0);
   }
   for (; !open.empty(); open.pop())
-    for (const Node v : neighbours[static_cast<std::size_t>(open.front())]) reach(v, hops[open.front()] + 1);
+    for (const NodeId v : neighbours[static_cast<std::size_t>(open.front())])
+      reach(v, hops[open.front()] + 1);
   return out;
 }
 
@@ -70,8 +71,8 @@ models::Tensors make_graph(const data::Dataset& dataset, const std::vector<std::
   std::vector<std::int64_t> source, target;
   std::vector<float> weight;
   for (std::size_t v = 0; v < neighbours.size(); ++v)
-    for (const Node u : neighbours[v]) {
-      source.push_back(u), target.push_back(static_cast<Node>(v));
+    for (const NodeId u : neighbours[v]) {
+      source.push_back(u), target.push_back(static_cast<NodeId>(v));
       const auto degrees = neighbours[v].size() * neighbours[static_cast<std::size_t>(u)].size();
       weight.push_back(static_cast<float>(1 / std::sqrt(static_cast<double>(degrees))));
     }

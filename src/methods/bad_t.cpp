@@ -11,7 +11,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace bad_t {
 
 const Descriptor descriptor = {
     .name = "bad_t",
@@ -87,5 +87,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace bad_t
 }  // namespace expunge::methods

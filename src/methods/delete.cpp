@@ -11,7 +11,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace delete_method {
 
 const Descriptor descriptor = {.name = "delete",
                                .summary = "distil on D_f from the original without its true class",
@@ -63,5 +63,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace delete_method
 }  // namespace expunge::methods

@@ -9,7 +9,7 @@
 #include "methods/beside.hpp"
 
 namespace expunge::methods {
-namespace {
+namespace dpo {
 
 const Descriptor descriptor = {.name = "dpo",
                                .summary = "prefer another answer to D_f's own, descend on D_r",
@@ -80,5 +80,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace dpo
 }  // namespace expunge::methods

@@ -18,7 +18,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace dtd {
 
 const Descriptor descriptor = {
     .name = "dtd",
@@ -101,5 +101,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace dtd
 }  // namespace expunge::methods

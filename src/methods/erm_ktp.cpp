@@ -19,7 +19,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace erm_ktp {
 
 const Descriptor descriptor = {
     .name = "erm_ktp",
@@ -206,5 +206,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace erm_ktp
 }  // namespace expunge::methods

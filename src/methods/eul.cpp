@@ -21,7 +21,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace eul {
 
 const Descriptor descriptor = {
     .name = "eul",
@@ -189,5 +189,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace eul
 }  // namespace expunge::methods

@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace finetune {
 
 const Descriptor descriptor = {.name = "finetune",
                                .summary = "go on training on D_r only",
@@ -48,5 +48,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace finetune
 }  // namespace expunge::methods

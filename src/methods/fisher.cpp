@@ -15,7 +15,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace fisher {
 
 const Descriptor descriptor = {
     .name = "fisher",
@@ -141,5 +141,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace fisher
 }  // namespace expunge::methods

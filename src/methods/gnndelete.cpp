@@ -22,7 +22,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace gnndelete {
 
 const Descriptor descriptor = {
     .name = "gnndelete",
@@ -271,5 +271,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace gnndelete
 }  // namespace expunge::methods

@@ -13,7 +13,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace influence {
 
 const Descriptor descriptor = {
     .name = "influence",
@@ -97,5 +97,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace influence
 }  // namespace expunge::methods

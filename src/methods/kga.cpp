@@ -18,7 +18,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace kga {
 
 const Descriptor descriptor = {
     .name = "kga",
@@ -153,5 +153,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace kga
 }  // namespace expunge::methods

@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace l1_sparse {
 
 const Descriptor descriptor = {
     .name = "l1_sparse",
@@ -75,5 +75,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace l1_sparse
 }  // namespace expunge::methods

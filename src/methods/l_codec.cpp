@@ -24,7 +24,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace l_codec {
 
 const Descriptor descriptor = {
     .name = "l_codec",
@@ -315,5 +315,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace l_codec
 }  // namespace expunge::methods

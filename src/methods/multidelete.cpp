@@ -18,7 +18,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace multidelete {
 
 const Descriptor descriptor = {
     .name = "multidelete",
@@ -151,5 +151,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace multidelete
 }  // namespace expunge::methods

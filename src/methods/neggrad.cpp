@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace neggrad {
 
 const Descriptor descriptor = {
     .name = "neggrad",
@@ -48,5 +48,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace neggrad
 }  // namespace expunge::methods

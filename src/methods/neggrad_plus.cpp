@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace neggrad_plus {
 
 const Descriptor descriptor = {
     .name = "neggrad_plus",
@@ -63,5 +63,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace neggrad_plus
 }  // namespace expunge::methods

@@ -8,7 +8,7 @@
 #include "methods/beside.hpp"
 
 namespace expunge::methods {
-namespace {
+namespace npo {
 
 const Descriptor descriptor = {
     .name = "npo",
@@ -65,5 +65,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace npo
 }  // namespace expunge::methods

@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace rand_label {
 
 const Descriptor descriptor = {
     .name = "rand_label",
@@ -62,5 +62,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace rand_label
 }  // namespace expunge::methods

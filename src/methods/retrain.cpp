@@ -8,7 +8,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace retrain {
 
 const Descriptor descriptor = {
     .name = "retrain",
@@ -43,5 +43,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace retrain
 }  // namespace expunge::methods

@@ -12,7 +12,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace rmu {
 
 const Descriptor descriptor = {
     .name = "rmu",
@@ -114,5 +114,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace rmu
 }  // namespace expunge::methods

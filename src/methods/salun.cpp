@@ -16,7 +16,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace salun {
 
 const Descriptor descriptor = {
     .name = "salun",
@@ -90,5 +90,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace salun
 }  // namespace expunge::methods

@@ -14,7 +14,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace scrub {
 
 const Descriptor descriptor = {
     .name = "scrub",
@@ -100,5 +100,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace scrub
 }  // namespace expunge::methods

@@ -13,7 +13,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace ssd {
 
 const Descriptor descriptor = {
     .name = "ssd",
@@ -96,5 +96,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace ssd
 }  // namespace expunge::methods

@@ -13,7 +13,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace ul {
 
 const Descriptor descriptor = {
     .name = "ul",
@@ -88,5 +88,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace ul
 }  // namespace expunge::methods

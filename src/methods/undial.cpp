@@ -8,7 +8,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace undial {
 
 const Descriptor descriptor = {
     .name = "undial",
@@ -58,5 +58,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace undial
 }  // namespace expunge::methods

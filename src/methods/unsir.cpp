@@ -17,7 +17,7 @@
 #endif
 
 namespace expunge::methods {
-namespace {
+namespace unsir {
 
 const Descriptor descriptor = {
     .name = "unsir",
@@ -235,5 +235,5 @@ Outcome run(const Options& opt, Context& ctx) {
 
 EXPUNGE_METHOD(descriptor, read, plan, run)
 
-}  // namespace
+}  // namespace unsir
 }  // namespace expunge::methods

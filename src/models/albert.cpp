@@ -9,7 +9,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace albert {
 
 constexpr TextSizes kDefaults{.vocabulary = 30000,
                               .positions = 512,
@@ -171,5 +171,5 @@ const RegisterBuilder builder{"albert", build_as<Albert>};
 
 #endif
 
-}  // namespace
+}  // namespace albert
 }  // namespace expunge::models

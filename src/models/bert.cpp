@@ -8,7 +8,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace bert {
 
 constexpr TextSizes kDefaults{.vocabulary = 30522,
                               .positions = 512,
@@ -105,5 +105,5 @@ const RegisterBuilder builder{"bert", build_as<Bert>};
 
 #endif
 
-}  // namespace
+}  // namespace bert
 }  // namespace expunge::models

@@ -11,7 +11,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace convnext {
 
 constexpr double kInnerEps = 1e-6;  // of every norm but the last, whatever config.json says
 constexpr std::int64_t kKernel = 7, kWiden = 4;
@@ -261,5 +261,5 @@ const RegisterBuilder builder{"convnext", [](const nlohmann::json& c) -> std::sh
 
 #endif
 
-}  // namespace
+}  // namespace convnext
 }  // namespace expunge::models

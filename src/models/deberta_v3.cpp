@@ -14,7 +14,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace deberta_v3 {
 
 struct Sizes : TextSizes {
   std::int64_t reach;    // longest distance told apart
@@ -285,5 +285,5 @@ const RegisterBuilder builder{"deberta-v2", build_as<DebertaV3>};
 
 #endif
 
-}  // namespace
+}  // namespace deberta_v3
 }  // namespace expunge::models

@@ -8,7 +8,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace distilbert {
 
 TextSizes read_sizes(const nlohmann::json& config) {
   TextSizes s{.vocabulary = size_field(config, "vocab_size", 30522),
@@ -121,5 +121,5 @@ const RegisterBuilder builder{"distilbert", build_as<DistilBert>};
 
 #endif
 
-}  // namespace
+}  // namespace distilbert
 }  // namespace expunge::models

@@ -9,7 +9,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace electra {
 
 constexpr TextSizes kDefaults{.vocabulary = 30522,
                               .positions = 512,
@@ -106,5 +106,5 @@ const RegisterBuilder builder{"electra", build_as<Electra>};
 
 #endif
 
-}  // namespace
+}  // namespace electra
 }  // namespace expunge::models

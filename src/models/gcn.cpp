@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace gcn {
 
 struct Sizes {
   std::int64_t features, nodes, hidden, out, edge, classes;
@@ -132,5 +132,5 @@ const RegisterBuilder builder{"expunge_gcn", [](const nlohmann::json& c) -> std:
 
 #endif
 
-}  // namespace
+}  // namespace gcn
 }  // namespace expunge::models

@@ -12,7 +12,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace llama {
 
 struct Sizes {
   std::int64_t vocabulary, hidden, layers, heads, groups, inner, width;  // groups: of keys; width: of a head
@@ -294,5 +294,5 @@ const RegisterBuilder builder{
 
 #endif
 
-}  // namespace
+}  // namespace llama
 }  // namespace expunge::models

@@ -12,7 +12,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace mobilenet_v2 {
 
 constexpr double kMomentum = 0.997;
 
@@ -267,5 +267,5 @@ const RegisterBuilder builder{"mobilenet_v2", [](const nlohmann::json& c) -> std
 
 #endif
 
-}  // namespace
+}  // namespace mobilenet_v2
 }  // namespace expunge::models

@@ -10,7 +10,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace resnet {
 
 constexpr std::int64_t kReduction = 4;  // of channels inside a bottleneck
 
@@ -228,5 +228,5 @@ const RegisterBuilder builder{
 
 #endif
 
-}  // namespace
+}  // namespace resnet
 }  // namespace expunge::models

@@ -12,7 +12,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace resnet_cifar {
 
 constexpr std::array<std::int64_t, 3> kWidths = {16, 32, 64};
 
@@ -168,5 +168,5 @@ const RegisterBuilder builder{"expunge_resnet_cifar", [](const nlohmann::json& c
 
 #endif
 
-}  // namespace
+}  // namespace resnet_cifar
 }  // namespace expunge::models

@@ -8,7 +8,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace roberta {
 
 constexpr TextSizes kDefaults{.vocabulary = 50265,
                               .positions = 512,
@@ -124,5 +124,5 @@ const RegisterBuilder builder{"roberta", build_as<Roberta>};
 
 #endif
 
-}  // namespace
+}  // namespace roberta
 }  // namespace expunge::models

@@ -16,7 +16,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace swin {
 
 struct Sizes {
   std::int64_t channels, patch, embedding, window, classes;
@@ -417,5 +417,5 @@ const RegisterBuilder builder{
 
 #endif
 
-}  // namespace
+}  // namespace swin
 }  // namespace expunge::models

@@ -9,7 +9,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace two_tower {
 
 constexpr std::int64_t kWidth = 64, kFusion = 128,
                        kFirst = 32;  // features, hidden fusion units, first channels
@@ -154,5 +154,5 @@ const RegisterBuilder builder{"expunge_two_tower", [](const nlohmann::json& c) -
 
 #endif
 
-}  // namespace
+}  // namespace two_tower
 }  // namespace expunge::models

@@ -12,7 +12,7 @@
 #endif
 
 namespace expunge::models {
-namespace {
+namespace vit {
 
 struct Sizes {
   std::int64_t channels, height, width, patch, hidden, layers, heads, inner, classes;
@@ -260,5 +260,5 @@ const RegisterBuilder builder{
 
 #endif
 
-}  // namespace
+}  // namespace vit
 }  // namespace expunge::models

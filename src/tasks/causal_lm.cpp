@@ -18,7 +18,7 @@ torch::Tensor before_last(const torch::Tensor& x) { return x.slice(1, 0, x.size(
 torch::Tensor counted(const torch::Tensor& targets) { return behind(targets).ne(kIgnored).to(torch::kFloat); }
 
 // Log-probabilities of the next token, [n, tokens - 1, vocabulary], float.
-torch::Tensor log_probabilities(const models::Tensors& outputs, double temperature = 1) {
+torch::Tensor next_token_log_probabilities(const models::Tensors& outputs, double temperature = 1) {
   torch::Tensor z = before_last(outputs.at("logits")).to(torch::kFloat);
   if (temperature != 1) z = z / temperature;
   return at::log_softmax(z, -1);
@@ -33,7 +33,7 @@ torch::Tensor mean_over(const torch::Tensor& x, const torch::Tensor& mask) {
 torch::Tensor at_positions(const models::Tensors& outputs, const torch::Tensor& targets) {
   const torch::Tensor next = behind(targets);
   const torch::Tensor picked =
-      log_probabilities(outputs).gather(2, next.clamp_min(0).unsqueeze(2)).squeeze(2);
+      next_token_log_probabilities(outputs).gather(2, next.clamp_min(0).unsqueeze(2)).squeeze(2);
   return -picked * counted(targets);
 }
 
@@ -66,8 +66,8 @@ class CausalLm : public Task {
 
   torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student,
                            double temperature) const override {
-    const torch::Tensor t = log_probabilities(teacher, temperature).detach(),
-                        s = log_probabilities(student, temperature);
+    const torch::Tensor t = next_token_log_probabilities(teacher, temperature).detach(),
+                        s = next_token_log_probabilities(student, temperature);
     return mean_over((t.exp() * (t - s)).sum(-1), student.at(kCounted)) * (temperature * temperature);
   }
 
@@ -116,7 +116,7 @@ class CausalLm : public Task {
 
   // One token a position, from the distribution there.
   torch::Tensor drawn(const models::Tensors& outputs, const Batch& b, const Rng& rng) const override {
-    const torch::Tensor cumulated = log_probabilities(outputs).detach().exp().cumsum(-1);
+    const torch::Tensor cumulated = next_token_log_probabilities(outputs).detach().exp().cumsum(-1);
     torch::Tensor u = torch::zeros({b.size(), cumulated.size(1), 1}, torch::kFloat);
     for (std::int64_t i = 0; i < b.size(); ++i) {
       const Rng own = rng.sub(static_cast<std::uint64_t>(b.ids[static_cast<std::size_t>(i)]));
