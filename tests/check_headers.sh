@@ -15,12 +15,19 @@ awk -v root="$root/src/" '
   /"command":/ { command = $0; sub(/^[^:]*: "/, "", command); sub(/",?$/, "", command); gsub(/\\"/, "\"", command); gsub(/\\\\/, "\\", command) }
   /"file":/ {
     file = $0; sub(/^[^:]*: "/, "", file); sub(/",?$/, "", file)
-    if (index(file, root) != 1 || file !~ /\.cpp$/) next
-    folder = substr(file, length(root) + 1); sub(/\/?[^\/]*$/, "", folder)
-    match(command, / -o [^ ]*/); target = substr(command, RSTART + 4, RLENGTH - 4); sub(/\.dir\/.*/, "", target)
-    if (seen[folder, target]++) next
+    match(command, / -o [^ ]*/); target = substr(command, RSTART + 4, RLENGTH - 4); sub(/\.dir\/.*/, "", target); sub(/^.*\//, "", target)
+    folders = ""
+    if (file ~ /\/Unity\//) {  # several sources as one: the layer that they belong to
+      if (target !~ /^expunge_layer_/) next
+      folders = target; sub(/^expunge_layer_/, "", folders); sub(/_descriptors$/, "s", folders)
+      if (command ~ / -DEXPUNGE_ENGINE /) folders = folders " " folders "/torch"
+    } else if (index(file, root) == 1 && file ~ /\.cpp$/) {
+      folders = substr(file, length(root) + 1); sub(/\/?[^\/]*$/, "", folders)
+    }
     sub(/ -o [^ ]*/, "", command); sub(/ -c [^ ]*/, "", command); sub(/^.*ccache /, "", command)
-    print folder "\t" command
+    count = split(folders, each, " ")
+    for (i = 1; i <= count; ++i)
+      if (!seen[each[i], target]++) print each[i] "\t" command
   }' "$build/compile_commands.json" >"$work/commands"
 [[ -s $work/commands ]] || { echo "$build/compile_commands.json: names no sources under src"; exit 1; }
 
