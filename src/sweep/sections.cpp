@@ -68,8 +68,9 @@ json Sections::read_dataset(const std::string& dataset) {
   config::Reader in("dataset." + dataset, job_.layers({{"dataset", dataset}}), problems_);
   auto options = data::read_dataset_options(in);
   in.finish(kOverridableSections);
-  if (options.contains("tokenizer"))
-    options["tokenizer"] = beside_job(options["tokenizer"].get<std::string>());
+  if (const auto name = options.value("tokenizer", "");
+      !name.empty() && name != data::kWords && name != data::kBytes)
+    options["tokenizer"] = beside_job(name);
   return options;
 }
 
