@@ -25,7 +25,7 @@ struct Info {
       files;                            // files: what the reader expects under its root, for messages
   std::string task = "classification";  // or causal_lm
   std::int64_t classes = 0, channels = 0, height = 0, width = 0, train_size = 0, test_size = 0;
-  std::vector<double> mean, deviation;  // per channel, of pixels scaled to [0, 1]
+  std::vector<double> mean = {}, deviation = {};  // per channel, of pixels scaled to [0, 1]
   // Image-caption pairs: token ids of a caption (0 = padding) and their bound; 0 for images alone. Text
   // alone: the same of a whole text, channels 0, height 1, width = tokens.
   std::int64_t tokens = 0, vocabulary = 0;
@@ -33,8 +33,8 @@ struct Info {
   // graph.
   std::int64_t nodes = 0;
   std::vector<std::string> units = {};  // of deletion, beside samples and classes: image, image_pair, edge
-  std::string corruption;               // of the test images (data/corruption.hpp), or ""
-  std::string deletion_list;            // name of the published list in data/deletion_lists, or ""
+  std::string corruption = {};          // of the test images (data/corruption.hpp), or ""
+  std::string deletion_list = {};       // name of the published list in data/deletion_lists, or ""
   // Of texts with classes: what makes tokens of them (data/text_samples.hpp), and the names of a table's
   // columns where they are not the usual ones.
   std::string tokenizer = {}, text_column = {}, second_column = {}, label_column = {};

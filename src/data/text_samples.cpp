@@ -24,7 +24,7 @@ constexpr const char* kFiles[] = {"tokenizer.json",
                                   "added_tokens.json"};
 constexpr std::size_t kVocabularies = 8;  // the first of these hold pieces, the others settings
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
 }
@@ -44,7 +44,7 @@ fs::path find_tokenizer(const std::string& name) {
   std::vector<fs::path> places{name};
   for (const auto& root : data_roots()) places.push_back(root / "tokenizers" / name);
   for (const auto& place : places) {
-    if (exists(place)) return place;
+    if (is_there(place)) return place;
     where += "\n  " + place.string();
   }
   throw DataError::missing(where);
@@ -54,12 +54,13 @@ std::vector<fs::path> tokenizer_files(const fs::path& path) {
   if (!fs::is_directory(path)) return {path};
   std::vector<fs::path> out;
   for (const char* name : kFiles)
-    if (exists(path / name)) out.push_back(path / name);
+    if (is_there(path / name)) out.push_back(path / name);
   return out;
 }
 
 bool has_tokenizer(const fs::path& folder) {
-  return std::any_of(kFiles, kFiles + kVocabularies, [&](const char* name) { return exists(folder / name); });
+  return std::any_of(kFiles, kFiles + kVocabularies,
+                     [&](const char* name) { return is_there(folder / name); });
 }
 
 std::string tokenizer_key(const std::string& name) {

@@ -2,6 +2,7 @@
 // @DRUG$. From the three-column files of BLUE and BLURB ({train,test}.tsv; dev.tsv is left to its owners), or
 // from the corpus's XML, whose training side has their development pairs, too. Class 0 is "no interaction":
 // the metric f1 leaves it out.
+#include "core/files.hpp"
 #include "data/text_samples.hpp"
 
 namespace expunge::data {

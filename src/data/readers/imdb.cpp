@@ -3,6 +3,7 @@
 // MU-Bench counts the reviews in another order, so it is not offered.
 #include <array>
 
+#include "core/files.hpp"
 #include "data/text_samples.hpp"
 
 namespace expunge::data {

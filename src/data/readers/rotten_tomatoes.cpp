@@ -1,5 +1,6 @@
 // Sentences of film reviews (Pang and Lee 2005, sentence polarity v1.0): rt-polarity.{neg,pos}, one a line.
 // Class 0 is negative, 1 positive. The last tenth of each file tests (data/labelled_texts.hpp).
+#include "core/files.hpp"
 #include "data/text_samples.hpp"
 
 namespace expunge::data {

@@ -1,6 +1,7 @@
 // Texts of one's own: {train,test}.{csv,tsv,jsonl}, a sample a row (data/labelled_texts.hpp). Classes are the
 // labels of training: their numbers where all are numbers, else their names in alphabetical order.
 #include "core/error.hpp"
+#include "core/files.hpp"
 #include "data/text_samples.hpp"
 
 namespace expunge::data {
