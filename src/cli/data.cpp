@@ -155,7 +155,9 @@ std::string label_counts(const data::Dataset& dataset, data::Side side) {
 int check(const std::string& name, const json& options) {
   const auto dataset = data::open(name, options);
   const data::Info& info = dataset->info();
-  fmt::print("{}: {} classes, {}x{}x{}\n", name, info.classes, info.channels, info.height, info.width);
+  fmt::print("{}: {} classes, {}\n", name, info.classes,
+             info.text_alone() ? fmt::format("texts of up to {} tokens", info.tokens)
+                               : fmt::format("{}x{}x{}", info.channels, info.height, info.width));
   fmt::print("  train     {} samples, {}\n", info.train_size, label_counts(*dataset, data::Side::kTrain));
   fmt::print("  test      {} samples, {}\n", info.test_size, label_counts(*dataset, data::Side::kTest));
   fmt::print("  checksum  {}\n", dataset->checksum());
@@ -181,8 +183,8 @@ int run(Args& args) {
   const bool as_json = args.flag("--json", "print the list as JSON");
   const auto path =
       args.option("--path", "DIR", "", "check: folder of the files, instead of the places searched");
-  const auto reader =
-      args.option("--reader", "NAME", "", "check: reader of a data set of your own (image_folder)");
+  const auto reader = args.option("--reader", "NAME", "",
+                                  "check: reader of a data set of your own (image_folder, text_table)");
   const auto words = args.positionals("list|fetch|check [NAME]", 1, 2, "what to do, and with which data set");
   args.finish();
   const std::string& action = words[0];

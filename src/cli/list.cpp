@@ -160,16 +160,17 @@ void show_model(const std::string& name) {
 // Data sets.
 
 void list_datasets() {
-  Rows rows{{"dataset", "classes", "image", "train", "test", "found", "title"}};
+  Rows rows{{"dataset", "classes", "sample", "train", "test", "found", "title"}};
   for (const auto* reader : data::readers()) {
     const auto& i = reader->info;
     std::string where;
     const auto number = [](std::int64_t n) { return n > 0 ? fmt::format("{}", n) : "-"; };
     const bool generic = i.train_size == 0;
     rows.push_back({i.name, number(i.classes),
-                    i.height > 0  ? fmt::format("{}x{}x{}", i.channels, i.height, i.width)
-                    : i.nodes > 0 ? "edges"
-                                  : "any",
+                    i.text_alone() ? fmt::format("{} tokens", i.tokens)
+                    : i.height > 0 ? fmt::format("{}x{}x{}", i.channels, i.height, i.width)
+                    : i.nodes > 0  ? "edges"
+                                   : "any",
                     number(i.train_size), number(i.test_size),
                     generic                                                    ? "-"
                     : data::available(i.name, nlohmann::json::object(), where) ? "yes"
@@ -187,6 +188,9 @@ void show_dataset(const std::string& name) {
   if (i.nodes > 0)
     fmt::print("{} classes, {} training and {} test edges of a graph of {} nodes\n", i.classes, i.train_size,
                i.test_size, i.nodes);
+  else if (i.text_alone() && i.train_size > 0)
+    fmt::print("{} classes, {} training and {} test texts of up to {} tokens\n", i.classes, i.train_size,
+               i.test_size, i.tokens);
   else if (i.train_size > 0)
     fmt::print("{} classes, {} training and {} test images of {}x{}x{}\n", i.classes, i.train_size,
                i.test_size, i.channels, i.height, i.width);

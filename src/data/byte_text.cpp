@@ -34,7 +34,8 @@ std::string byte_text(const std::vector<std::int64_t>& tokens) {
 
 TextSample question_and_answer(const std::string& question, const std::string& answer) {
   TextSample out;
-  out.tokens = byte_tokens("Question: " + question + "\nAnswer: ");
+  const auto asked = byte_tokens("Question: " + question + "\nAnswer: ");
+  out.tokens.assign(asked.begin(), asked.end());
   out.prompt = static_cast<std::int64_t>(out.tokens.size());
   const auto rest = byte_tokens(answer);
   out.tokens.insert(out.tokens.end(), rest.begin(), rest.end());
@@ -44,20 +45,25 @@ TextSample question_and_answer(const std::string& question, const std::string& a
 
 void append_text(const Info& info, const TextSample& text, std::vector<std::uint8_t>& out) {
   const auto kept = std::min<std::int64_t>(info.tokens, std::ssize(text.tokens));
+  const auto add = [&](std::int64_t number, std::int64_t bytes) {
+    for (std::int64_t i = 0; i < bytes; ++i) out.push_back(static_cast<std::uint8_t>(number >> (8 * i)));
+  };
   for (std::int64_t i = 0; i < info.tokens; ++i) {
-    const std::uint16_t token = i < kept ? text.tokens[static_cast<std::size_t>(i)] : std::uint16_t{0};
-    out.push_back(static_cast<std::uint8_t>(token & 0xff));
-    out.push_back(static_cast<std::uint8_t>(token >> 8));
+    const std::int64_t token = i < kept ? text.tokens[static_cast<std::size_t>(i)] : text.padding;
+    EXPUNGE_CHECK(token >= 0 && token < info.vocabulary, "token {} of a vocabulary of {}", token,
+                  info.vocabulary);
+    add(token, info.token_bytes());
   }
-  for (const auto number : {kept, std::min(kept, text.prompt)})
-    for (int i = 0; i < 4; ++i) out.push_back(static_cast<std::uint8_t>(number >> (8 * i)));
+  for (const auto number : {kept, std::min(kept, text.prompt)}) add(number, 4);
 }
 
 TextLengths read_text(const Dataset& dataset, Side side, std::int64_t id, std::int64_t* tokens) {
   const Info& info = dataset.info();
   EXPUNGE_CHECK(info.text_alone(), "the samples of {} are no texts", info.name);
   const std::uint8_t* at = dataset.pixels(side, id);
-  for (std::int64_t i = 0; i < info.tokens; ++i, at += 2) tokens[i] = little_endian(at, 2);
+  const std::int64_t bytes = info.token_bytes();
+  for (std::int64_t i = 0; i < info.tokens; ++i, at += bytes)
+    tokens[i] = little_endian(at, static_cast<int>(bytes));
   return {little_endian(at, 4), little_endian(at + 4, 4)};
 }
 

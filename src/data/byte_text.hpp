@@ -18,14 +18,16 @@ std::vector<std::uint16_t> byte_tokens(std::string_view text);
 std::string byte_text(const std::vector<std::int64_t>& tokens);
 
 struct TextSample {
-  std::vector<std::uint16_t> tokens;
-  std::int64_t prompt = 0;  // the first tokens, which are given, not asked for
+  std::vector<std::int32_t> tokens;
+  // The first tokens, which are given, not asked for; of two texts with a class, those of the first.
+  std::int64_t prompt = 0;
+  std::int32_t padding = 0;  // stands behind the text
 };
 
 // "Question: Q\nAnswer: A" and an end; all up to "Answer: " is the prompt.
 TextSample question_and_answer(const std::string& question, const std::string& answer);
 
-// Appends a sample (sample_bytes of `info`): cut after info.tokens, padded with 0.
+// Appends a sample (sample_bytes of `info`): cut after info.tokens, padded.
 void append_text(const Info& info, const TextSample& text, std::vector<std::uint8_t>& out);
 
 // [info.tokens] ids of a sample of text alone.

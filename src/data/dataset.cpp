@@ -10,6 +10,7 @@
 #include "core/text.hpp"
 #include "data/corruption.hpp"
 #include "data/packed_cache.hpp"
+#include "data/text_samples.hpp"
 
 namespace expunge::data {
 namespace {
@@ -38,9 +39,26 @@ const Reader& reader_for(const std::string& name, const nlohmann::json& options)
     throw ConfigError(fmt::format("dataset.{}.reader: unknown \"{}\"{}", name, reader_name,
                                   did_you_mean(reader_name, reader_names())));
   throw ConfigError(
-      fmt::format("unknown data set \"{}\"{}; image folders of your own: [dataset.{}] with reader = "
-                  "\"image_folder\" and path",
+      fmt::format("unknown data set \"{}\"{}; files of your own: [dataset.{}] with reader = "
+                  "\"image_folder\" or \"text_table\" and path",
                   name, did_you_mean(name, reader_names()), name));
+}
+
+// What makes tokens of texts with classes, and the columns of a table of them.
+void take_text_options(const std::string& name, const nlohmann::json& options, const Reader& reader,
+                       Info& info) {
+  for (const auto& [key, value] : {std::pair{"tokenizer", &info.tokenizer},
+                                   {"text_column", &info.text_column},
+                                   {"second_column", &info.second_column},
+                                   {"label_column", &info.label_column}}) {
+    const auto written = option<std::string>(name, options, key, "");
+    if (written.empty()) continue;
+    if (!info.classified_text() || (value != &info.tokenizer && reader.info.name != "text_table"))
+      throw ConfigError(fmt::format("dataset.{}.{}: not for {}, which has {}", name, key, reader.info.name,
+                                    info.classified_text() ? "columns of its own" : "no texts with classes"));
+    *value = written;
+  }
+  if (info.classified_text()) info.vocabulary = vocabulary_of(name, info.tokenizer);
 }
 
 // The reader's constants under the job's options.
@@ -64,6 +82,7 @@ Info info_for(const std::string& name, const nlohmann::json& options, const Read
           fmt::format("dataset.{}.tokens: the samples of {} are no texts", name, reader.info.name));
     info.tokens = info.width = tokens;
   }
+  take_text_options(name, options, reader, info);
   info.mean = option(name, options, "mean", info.mean);
   info.deviation = option(name, options, "deviation", info.deviation);
   return info;
@@ -147,7 +166,7 @@ fs::path project_folder() {
 nlohmann::json read_dataset_options(config::Reader& in) {
   nlohmann::json out = nlohmann::json::object();
   const auto path = in.text("path", "", "folder of the files; replaces the places searched otherwise");
-  const auto reader = in.text("reader", "", "reader of a data set of your own, e.g. image_folder");
+  const auto reader = in.text("reader", "", "reader of a data set of your own: image_folder or text_table");
   const auto channels = in.integer("channels", 0, config::between(0, 3), "1 or 3; 0 = as the first image");
   const auto tokens = in.integer("tokens", 0, config::between(0, 65536),
                                  "most tokens of a text, longer ones are cut; 0 = the data set's own limit");
@@ -155,6 +174,15 @@ nlohmann::json read_dataset_options(config::Reader& in) {
       in.numbers("mean", {}, config::any(), "mean of the pixels in [0, 1], one a channel or one for all");
   const auto deviation =
       in.numbers("deviation", {}, config::gt(0), "standard deviation of the pixels in [0, 1]");
+  const auto tokenizer = in.text(
+      "tokenizer", "",
+      "of texts with classes: words, bytes, or the folder or file of a vocabulary, also below tokenizers/ of "
+      "the data roots; default: the model's own, else words");
+  for (const auto& [key, help] : {std::pair{"text_column", "text_table: the texts' column, e.g. review"},
+                                  {"second_column", "text_table: the column of second texts, for pairs"},
+                                  {"label_column", "text_table: the classes' column"}})
+    if (const auto column = in.text(key, "", help); !column.empty()) out[key] = column;
+  if (!tokenizer.empty()) out["tokenizer"] = tokenizer;
   if (channels == 2) in.problem("channels", "expected 1 or 3, found 2");
   if (!reader.empty() && !find_reader(reader))
     in.problem("reader", fmt::format("unknown \"{}\"{}", reader, did_you_mean(reader, reader_names())));

@@ -1,4 +1,4 @@
-// Image data sets as the engine sees them: decoded once into a packed cache, checksummed, memory-mapped and
+// Data sets as the engine sees them: decoded once into a packed cache, checksummed, memory-mapped and
 // shared by the ranks of a node. Torch-free.
 #pragma once
 
@@ -35,9 +35,14 @@ struct Info {
   std::vector<std::string> units = {};  // of deletion, beside samples and classes: image, image_pair, edge
   std::string corruption = {};          // of the test images (data/corruption.hpp), or ""
   std::string deletion_list = {};       // name of the published list in data/deletion_lists, or ""
+  // Of texts with classes: what makes tokens of them (data/text_samples.hpp), and the names of a table's
+  // columns where they are not the usual ones.
+  std::string tokenizer = {}, text_column = {}, second_column = {}, label_column = {};
 
   bool text_alone() const { return channels == 0 && tokens > 0 && nodes == 0; }
   bool pairs() const { return channels > 0 && tokens > 0; }
+  bool classified_text() const { return text_alone() && task == "classification"; }
+  std::int64_t token_bytes() const { return text_alone() && vocabulary > 65536 ? 4 : 2; }
   // Of the task's outputs. `classes` also counts groups that are only deleted by (TOFU's authors).
   std::int64_t task_classes() const { return task == "classification" ? classes : 0; }
 };
@@ -45,9 +50,11 @@ struct Info {
 // Bytes of a sample: its pixels [C, H, W]; in pairs followed by the caption's tokens, 16 bits each, the
 // number of the image on this side and that of the image which the caption was written for, 32 bits each,
 // little endian. An edge of a graph has no pixels, its sentence's tokens, and the numbers of its two nodes.
-// Text alone: its tokens, 16 bits each, how many they are and how many of them are the prompt, 32 bits each.
+// Text alone: its tokens, 16 bits each (32 where the vocabulary needs them), how many they are and how many
+// of them are the prompt or, of two texts with a class, the first; 32 bits each.
 inline std::int64_t sample_bytes(const Info& info) {
-  return info.channels * info.height * info.width + (info.tokens > 0 ? 2 * info.tokens + 8 : 0);
+  return info.channels * info.height * info.width +
+         (info.tokens > 0 ? info.token_bytes() * info.tokens + 8 : 0);
 }
 
 // Decoded samples of one side, as a reader delivers them: sample_bytes each, and labels [n].
@@ -103,8 +110,9 @@ std::filesystem::path fetch_folder();  // cache_folder()/data
 std::filesystem::path project_folder();  // data/ of the project: beside the binary's build folder, else of
                                          // the source tree it was built from
 
-// Reads a job's [dataset.NAME]: path, reader, channels, mean, deviation, corruption. Returns what was
-// written, as `options` below; `path` is where, not what: leave it out of a cell's id.
+// Reads a job's [dataset.NAME]: path, reader, channels, tokens, tokenizer, columns, mean, deviation,
+// corruption. Returns what was written, as `options` below; `path` is where, not what: leave it out of a
+// cell's id.
 nlohmann::json read_dataset_options(config::Reader& in);
 
 // The data set's Info with the sizes of the files that are there (a subset may lack batches), from headers

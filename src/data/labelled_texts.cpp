@@ -114,12 +114,8 @@ std::vector<DdiPair> read_ddi_table(const fs::path& tsv) {
 
 std::vector<fs::path> ddi_files(const fs::path& root, Side side) {
   std::vector<fs::path> out;
-  if (fs::exists(root / "train.tsv") && fs::exists(root / "test.tsv")) {
-    if (side == Side::kTest) return {root / "test.tsv"};
-    out.push_back(root / "train.tsv");
-    if (fs::exists(root / "dev.tsv")) out.push_back(root / "dev.tsv");
-    return out;
-  }
+  if (fs::exists(root / "train.tsv") && fs::exists(root / "test.tsv"))
+    return {root / (side == Side::kTrain ? "train.tsv" : "test.tsv")};
   const auto folder = root / (side == Side::kTrain ? "Train" : "Test");
   std::error_code error;
   for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error))

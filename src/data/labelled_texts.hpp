@@ -46,20 +46,26 @@ struct DdiPair {
 std::vector<DdiPair> parse_ddi_xml(std::string_view xml, const std::string& place);
 // The three-column files: pair id, sentence, class.
 std::vector<DdiPair> read_ddi_table(const std::filesystem::path& tsv);
-// ROOT/{train,dev,test}.tsv (train with dev, if it is there), else the XML files below ROOT/Train and
-// ROOT/Test, by name.
+// ROOT/{train,test}.tsv, else the XML files below ROOT/Train and ROOT/Test, by name.
 std::vector<LabelledText> read_ddi(const std::filesystem::path& root, Side side);
 std::vector<std::filesystem::path> ddi_files(const std::filesystem::path& root, Side side);
 
 // --- files of one's own
 // ------------------------------------------------------------------------------------------
 
+// Names of a table's columns; empty: "text" or "sentence" or "sentence1"; "text2" or "sentence2", where there
+// is one; "label".
+struct TextColumns {
+  std::string text = {}, second = {}, label = {};
+};
+
 // A table of comma- or tab-separated values (RFC 4180: quoted fields may hold separators, line ends and
-// doubled quotes) with a heading, or an object a line (.jsonl, .json). Columns: "text" or "sentence" or
-// "sentence1"; "text2" or "sentence2" for pairs; "label": a whole number from 0 on, or a name. An empty
-// `classes` is filled: numbers up to the largest, names in alphabetical order; else labels must be among
-// them.
+// doubled quotes) with a heading, or an object a line (.jsonl, .json). A label is a whole number from 0 on, a
+// truth value (in JSON) or a name. An empty `classes` is filled: numbers up to the largest, names in
+// alphabetical order; else labels must be among them, up to the case of letters. A byte order mark is passed
+// over, a text may be empty. DataError 65 with file and line: a column that is not there, no label, a text
+// that is not UTF-8.
 std::vector<LabelledText> read_text_table(const std::filesystem::path& file,
-                                          std::vector<std::string>& classes);
+                                          std::vector<std::string>& classes, const TextColumns& columns = {});
 
 }  // namespace expunge::data

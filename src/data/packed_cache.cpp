@@ -19,6 +19,7 @@
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "data/corruption.hpp"
+#include "data/text_samples.hpp"
 
 namespace expunge::data {
 namespace {
@@ -285,6 +286,9 @@ fs::path packed_file(const Source& source) {
                                 fs::weakly_canonical(source.root).string());
   if (!source.info.corruption.empty()) key += "corruption=" + source.info.corruption + "\n";
   if (source.info.text_alone()) key += fmt::format("tokens={}\n", source.info.tokens);
+  if (source.info.classified_text())
+    key += fmt::format("tokenizer={} columns={} {} {}\n", tokenizer_key(source.info.tokenizer),
+                       source.info.text_column, source.info.second_column, source.info.label_column);
   for (const auto& file : source.reader->sources(source.root)) {
     std::error_code error;  // a file that vanished is reported by the reader
     const auto bytes = fs::file_size(file, error);

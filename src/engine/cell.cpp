@@ -186,6 +186,7 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
   problems.throw_if_any();
   const auto seed = static_cast<std::uint64_t>(original.seed);
   node.model->initialize(Rng(seed, "init"));
+  node.load_start();
   const auto steps =
       train.epochs * methods::steps_of(static_cast<std::int64_t>(node.splits.train.size()), train.batch);
   if (comm.rank() == 0 && bench.options.progress)
@@ -234,8 +235,8 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
                                    : std::nan(""));
     }
     if (!publish) return;
-    models::save(*node.model, bench.layout.original_folder(original.id),
-                 {{"id", original.id}, {"parameter_hash", record.parameter_hash}});
+    EXPUNGE_CHECK(node.export_model(bench.layout.original_folder(original.id), record.parameter_hash),
+                  "the original {} has tensors that its config.json does not tell of", original.id);
     if (store::write_record(bench.layout.original_store(original.id), record) == store::Published::kDiffers)
       log::warn("original {}: another process published different bits; its store stands", original.id);
     remove_checkpoints(bench.layout, original.id);
@@ -257,10 +258,13 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   const auto train = runner->train(in);
   problems.throw_if_any();
   const auto seed = static_cast<std::uint64_t>(cell.seed);
-  if (methods::find_descriptor(cell.method)->from_scratch)
+  if (methods::find_descriptor(cell.method)->from_scratch) {
     node.model->initialize(Rng(seed, "init"));
-  else
+    // A backbone from elsewhere has not seen D_f; a classifier that came with it has.
+    if (node.start.new_head) node.load_start();
+  } else {
     comm.together([&] { models::load_weights(*node.model, original->folder); });
+  }
 
   store::Record record;
   record.id = cell.id, record.key = cell.key;
@@ -296,6 +300,11 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   }
   node.progress.reset();
   record.parameter_hash = node.agreed_hash();
+  if (bench.options.keep_models && record.status != "diverged")
+    comm.together([&] {
+      if (comm.rank() == 0 && !node.export_model(bench.layout.model_folder(cell.id), record.parameter_hash))
+        log::warn("{}: a model with adapters is not written as a folder", cell.key);
+    });
   if (record.status != "diverged")
     evaluate_cell(node, cell, sweep, *original, report, std::move(setup), record);
   node.describe(record, report, train, seed);

@@ -45,8 +45,10 @@ RequestsRun unlearn_in_requests(Node& node, const sweep::Cell& cell, Context::Se
     std::sort(arrived.begin(), arrived.end());
     node.take_samples(arrived, own.retain);
     own.samples = node.train_samples.get();
-    if (methods::find_descriptor(cell.method)->from_scratch && fresh && j > 0)
+    if (methods::find_descriptor(cell.method)->from_scratch && fresh && j > 0) {
       node.model->initialize(Rng(own.seed, "init"));
+      if (node.start.new_head) node.load_start();
+    }
   };
   hooks.measure = [&](std::size_t j) {
     const double evaluated = node.evaluated;

@@ -11,11 +11,13 @@
 #include "core/log.hpp"
 #include "core/progress.hpp"
 #include "core/signals.hpp"
+#include "data/text_samples.hpp"
 #include "engine/data_source.hpp"
 #include "engine/evaluate.hpp"
 #include "engine/graph_source.hpp"
 #include "engine/text_source.hpp"
 #include "models/torch/blocks.hpp"
+#include "models/torch/start.hpp"
 #include "store/checkpoint_file.hpp"
 
 namespace expunge {
@@ -25,10 +27,8 @@ double seconds_since(std::chrono::steady_clock::time_point t) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
 }
 
-const models::Descriptor& descriptor_of(const std::string& model) {
-  const auto* d = models::find_descriptor(model);
-  if (!d) throw ConfigError(fmt::format("unknown model \"{}\"", model));
-  return *d;
+models::InputShape shape_of(const data::Info& info) {
+  return {info.channels, info.height, info.width, info.classes, info.tokens, info.vocabulary, info.nodes};
 }
 
 data::DataOptions data_options_of(const nlohmann::json& settings) {
@@ -54,16 +54,32 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
       dataset(b.dataset(dataset_name, settings.value("dataset_options", nlohmann::json::object()))),
       data_options(data_options_of(settings)),
       splits(data::make_splits(dataset, data_options, ratio)),
-      descriptor(descriptor_of(model_name)) {
+      start(models::choose(model_name, settings.value("model_options", nlohmann::json::object()),
+                           shape_of(dataset.info()))),
+      descriptor(*start.descriptor),
+      model_config(start.config) {
   const auto& info = dataset.info();
-  model_config = descriptor.config(model_name, {info.channels, info.height, info.width, info.classes,
-                                                info.tokens, info.vocabulary, info.nodes});
   model = models::build(model_config);
   task = info.task == "causal_lm" ? tasks::make_causal_lm(info.vocabulary, answers_of(dataset, splits.retain))
                                   : tasks::make_classification(info.classes);
   eval_grain = settings.at("evaluate").at("grain").get<std::int64_t>();
   reduction = settings.value("reduction", "ordered");
   comm_before = comm.seconds();
+}
+
+void Node::load_start() {
+  comm.together([&] { models::load_start(*model, start); });
+}
+
+bool Node::export_model(const std::filesystem::path& folder, const std::string& parameter_hash) const {
+  std::vector<std::filesystem::path> companions;
+  const auto& info = dataset.info();
+  if (info.classified_text() && info.tokenizer != data::kWords && info.tokenizer != data::kBytes)
+    companions = data::tokenizer_files(data::find_tokenizer(info.tokenizer));
+  if (const auto processor = start.weights / "preprocessor_config.json";
+      !start.weights.empty() && std::filesystem::exists(processor))
+    companions.push_back(processor);
+  return models::save_model(*model, folder, companions, {{"id", id}, {"parameter_hash", parameter_hash}});
 }
 
 Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps) {
@@ -109,10 +125,10 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.total_steps = total_steps;
   s.cost = cost;
   s.device = bench.device;
-  // Passes of one sample would starve a GPU, and run a graph as a whole; else they lose little on a processor,
-  // and repeated ones are saved.
-  s.inputs_repeat = bench.device.is_cpu() && graph.empty() && train.epochs > 1 && data_options.augment_crop == 0 &&
-                    !data_options.augment_flip;
+  // Passes of one sample would starve a GPU, and run a graph as a whole; else they lose little on a
+  // processor, and repeated ones are saved.
+  s.inputs_repeat = bench.device.is_cpu() && graph.empty() && train.epochs > 1 &&
+                    data_options.augment_crop == 0 && !data_options.augment_flip;
   s.teacher_bytes = bench.options.teacher_megabytes << 20;
   s.native_reduction = reduction == "native";
   if (bench.gpu) s.arithmetic = bench.gpu->arithmetic();

@@ -12,6 +12,7 @@
 #include "engine/context.hpp"
 #include "engine/sample_source.hpp"
 #include "engine/workbench.hpp"
+#include "models/folder.hpp"
 #include "models/trainable.hpp"
 
 namespace expunge {
@@ -21,6 +22,11 @@ struct Node {
   Node(Workbench& bench, comm::Communicator& comm, const std::string& id, const std::string& dataset,
        const std::string& model, const nlohmann::json& settings, const data::Ratio& ratio);
 
+  // Collective. The weights of the folder that the job's model starts from, into the initialised model.
+  void load_start();
+  // On rank 0. The model, with the vocabulary that its texts were cut with, as a Hugging Face folder. False
+  // for one with adapters.
+  bool export_model(const std::filesystem::path& folder, const std::string& parameter_hash) const;
   // Moves the (already initialised or loaded) model into flat buffers and reads the newest checkpoint, if
   // there is one.
   Context::Setup setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps);
@@ -42,6 +48,7 @@ struct Node {
   const data::Dataset& dataset;
   data::DataOptions data_options;
   data::Splits splits;
+  models::Chosen start;
   const models::Descriptor& descriptor;
   nlohmann::json model_config;
   models::Trainable trainable;

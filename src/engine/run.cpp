@@ -230,6 +230,7 @@ class SweepRun {
     RunOptions options;
     options.fresh = request_.value("fresh", false);
     options.keep_outputs = plan_.run.keep_outputs;
+    options.keep_models = plan_.run.keep_models;
     options.checkpoint_seconds = plan_.run.checkpoint_seconds;
     options.checkpoint_steps = plan_.run.checkpoint_steps;
     options.teacher_megabytes = plan_.run.teacher_megabytes;

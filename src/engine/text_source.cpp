@@ -9,7 +9,7 @@ void TextSource::load(const std::vector<std::int64_t>& ids, std::int64_t, Batch&
   const auto n = static_cast<std::int64_t>(ids.size());
   const bool language_model = info.task == "causal_lm";
   torch::Tensor tokens = at::empty({n, info.tokens}, torch::kLong),
-                mask = at::zeros({n, info.tokens}, torch::kLong),
+                mask = at::zeros({n, info.tokens}, torch::kLong), types,
                 labels = language_model ? at::full({n, info.tokens}, tasks::kIgnored, torch::kLong)
                                         : at::empty({n}, torch::kLong);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -22,7 +22,13 @@ void TextSource::load(const std::vector<std::int64_t>& ids, std::int64_t, Batch&
       std::copy(row + lengths.prompt, row + lengths.tokens, y + i * info.tokens + lengths.prompt);
     else
       y[i] = dataset_.label(side_, id);
+    if (!language_model && lengths.prompt < lengths.tokens) {
+      if (!types.defined()) types = at::zeros({n, info.tokens}, torch::kLong);
+      std::fill_n(types.data_ptr<std::int64_t>() + i * info.tokens + lengths.prompt,
+                  lengths.tokens - lengths.prompt, std::int64_t{1});
+    }
   }
+  if (types.defined()) into.inputs["token_type_ids"] = types.to(device_);
   into.inputs["input_ids"] = tokens.to(device_);
   into.inputs["attention_mask"] = mask.to(device_);
   into.labels = labels.to(device_);

@@ -1,5 +1,6 @@
 // Samples of a data set of texts as grains: "input_ids" and "attention_mask" [n, tokens] int64, padded behind
-// to the data set's length, so that a sample costs the same in every grain. Labels: the class [n], or for
+// to the data set's length, so that a sample costs the same in every grain; where a grain has second texts
+// "token_type_ids" [n, tokens], 1 for these. Labels: the class [n], or for
 // causal_lm the tokens [n, tokens] with tasks::kIgnored at the prompt and the padding.
 #pragma once
 

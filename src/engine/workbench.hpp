@@ -22,6 +22,7 @@ namespace expunge {
 struct RunOptions {
   bool fresh = false;                 // redo finished cells
   bool keep_outputs = false;          // per-sample outputs in cells' stores
+  bool keep_models = false;           // unlearned models as folders
   double checkpoint_seconds = 300;    // time between periodic checkpoints
   std::int64_t checkpoint_steps = 0;  // beside the time: every so many steps (tests)
   std::int64_t teacher_megabytes = 256;

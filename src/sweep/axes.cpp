@@ -88,6 +88,12 @@ class AxesReader {
       problems_.add(table ? table->at : config::Position{job_.file}, path, "missing; give a list");
       return;
     }
+    if (node->is_table && axis == kModel) {  // one model by path
+      json table = json::object();
+      for (const auto& [key, child] : node->children) table[key] = child.value;
+      axes_[axis] = checked(axis, path, table, node->at, {}, true);
+      return;
+    }
     if (node->is_table) return problems_.add(node->at, path, "expected a list, got a table");
     axes_[axis] = checked(axis, path, node->value, node->at, node->items, true);
   }
@@ -102,6 +108,7 @@ class AxesReader {
     for (std::size_t i = 0; i < list.size(); ++i) {
       const auto& place = i < items.size() ? items[i] : at;
       json normal = list[i];
+      if (axis == kModel && normal.is_object() && !name_model(path, normal, place)) continue;
       if (const auto wrong = mistake(axis, normal); !wrong.empty()) {
         problems_.add(place, path, wrong);
         continue;
@@ -115,6 +122,35 @@ class AxesReader {
       out.push_back(normal);
     }
     return out;
+  }
+
+  // { path = "folder" } on the model axis: replaced by the name it goes by, its folder's unless it has one.
+  bool name_model(const std::string& path, json& value, const config::Position& at) {
+    static const std::vector<std::string> kKeys = {"path", "head", "name"};
+    for (const auto& [key, part] : value.items()) {
+      if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
+        problems_.add(at, path + "." + key, "unknown key" + did_you_mean(key, kKeys));
+        return false;
+      }
+      if (part.is_string() && !part.get<std::string>().empty()) continue;
+      problems_.add(at, path + "." + key, fmt::format("expected a text, got {}", part.dump()));
+      return false;
+    }
+    if (!value.contains("path")) {
+      problems_.add(at, path, "a model that is a table needs a path: { path = \"FOLDER\" }");
+      return false;
+    }
+    const auto folder = std::filesystem::path(value["path"].get<std::string>()).lexically_normal();
+    const auto name =
+        value.value("name", (folder.has_filename() ? folder : folder.parent_path()).filename().string());
+    value.erase("name");
+    const auto [found, added] = out_.models.try_emplace(name, value);
+    if (!added && found->second != value) {
+      problems_.add(at, path, fmt::format("two models are called \"{}\": give them names", name));
+      return false;
+    }
+    value = name;
+    return true;
   }
 
   // What is wrong with one value; makes 1 into 1.0 on the ratio axis.
@@ -141,7 +177,8 @@ class AxesReader {
     if (!value.is_string()) return fmt::format("expected a string, got {}", value.dump());
     const auto name = value.get<std::string>();
     if (axis == kDataset && !known_dataset(job_, name)) return unknown(data::reader_names());
-    if (axis == kModel && !models::find_descriptor(name)) return unknown(models::model_names());
+    if (axis == kModel && !out_.models.count(name) && !known_model(job_, name))
+      return unknown(models::model_names());
     if (axis == kMethod && !methods::find_descriptor(name)) return unknown(methods::descriptor_names());
     return "";
   }
@@ -241,6 +278,10 @@ config::Position Axes::where(const std::string& axis, const std::string& value) 
 bool known_dataset(const config::Job& job, const std::string& name) {
   if (data::find_reader(name)) return true;
   return job.find({"dataset", name, "reader"}) != nullptr;
+}
+
+bool known_model(const config::Job& job, const std::string& name) {
+  return models::find_descriptor(name) || job.find({"model", name, "path"});
 }
 
 Axes read_axes(const config::Job& job, config::Diagnostics& problems) {

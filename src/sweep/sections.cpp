@@ -8,7 +8,9 @@
 
 #include "core/error.hpp"
 #include "core/text.hpp"
+#include "data/text_samples.hpp"
 #include "metrics/metric.hpp"
+#include "models/folder.hpp"
 #include "models/input_kind.hpp"
 #include "sweep/axes.hpp"
 #include "sweep/profile.hpp"
@@ -66,7 +68,63 @@ json Sections::read_dataset(const std::string& dataset) {
   config::Reader in("dataset." + dataset, job_.layers({{"dataset", dataset}}), problems_);
   auto options = data::read_dataset_options(in);
   in.finish(kOverridableSections);
+  if (const auto name = options.value("tokenizer", "");
+      !name.empty() && name != data::kWords && name != data::kBytes)
+    options["tokenizer"] = beside_job(name);
   return options;
+}
+
+std::string Sections::beside_job(const std::string& path) const {
+  if (std::filesystem::path(path).is_absolute()) return path;
+  const auto beside = std::filesystem::absolute(job_.file).parent_path() / path;
+  std::error_code error;
+  return std::filesystem::exists(beside, error) ? beside.lexically_normal().string() : path;
+}
+
+json Sections::read_model(const std::string& model) {
+  auto layers = job_.layers({{"model", model}});
+  if (const auto written = written_models_.find(model); written != written_models_.end())
+    layers.insert(layers.begin(), &written->second);
+  config::Reader in("model." + model, std::move(layers), problems_);
+  const auto path =
+      in.text("path", "", "Hugging Face folder (config.json, weights) that originals start from");
+  const auto head = in.choice("head", "keep", {"keep", "new"},
+                              "the folder's classifier, or a new one for the data set's classes");
+  in.finish(kOverridableSections);
+  if (path.empty()) {
+    if (head != "keep") in.problem("head", "only a model with a path has a head to replace");
+    return json::object();
+  }
+  const auto folder = std::filesystem::absolute(beside_job(path)).lexically_normal();
+  json out{{"path", folder.string()}, {"head", head}};
+  try {
+    auto& key = weights_[folder.string()];
+    if (key.empty()) key = models::weights_key(folder);
+    out["weights"] = key;
+  } catch (const DataError& error) {
+    in.problem("path", error.what());
+  }
+  return out;
+}
+
+// Texts are cut as the model's own tokenizer does it, where the job names none.
+void Sections::take_tokenizer(Base& base) {
+  auto& options = base.dataset_options;
+  const auto* reader = data::find_reader(options.value("reader", base.dataset));
+  if (!reader || !reader->info.classified_text()) return;
+  const auto folder = base.model_options.value("path", "");
+  if (!options.contains("tokenizer") && !folder.empty() && data::has_tokenizer(folder))
+    options["tokenizer"] = folder;
+  const auto name = options.value("tokenizer", data::kWords);
+  if (name == data::kWords) {
+    options.erase("tokenizer");  // the default: settings that mean the same have the same id
+    return;
+  }
+  if (name == data::kBytes) return;
+  try {
+    options["tokenizer_sha256"] = data::tokenizer_key(name);
+  } catch (const DataError&) {  // described as a mistake of the job by data::describe
+  }
 }
 
 void Sections::read_original(Base& base) {
@@ -116,7 +174,11 @@ void Sections::resolve_transfer(Base& base) {
   if (!named) return;
   json sets = json::array();
   for (const auto& name : base.evaluate.at("transfer").get<std::vector<std::string>>()) {
-    const auto options = read_dataset(name);
+    auto options = read_dataset(name);
+    if (base.info.classified_text())  // the same tokens
+      for (const char* key : {"tokenizer", "tokenizer_sha256"})
+        if (base.dataset_options.contains(key)) options[key] = base.dataset_options[key];
+    if (base.info.classified_text() && !options.contains("tokens")) options["tokens"] = base.info.tokens;
     std::string where;
     try {
       const auto info = data::describe(name, options);
@@ -190,6 +252,8 @@ RunSettings Sections::run_settings() {
   out.checkpoint_steps = in.integer("checkpoint_steps", out.checkpoint_steps, config::ge(0),
                                     "steps between checkpoints, beside the time; 0 = off");
   out.keep_outputs = in.flag("keep_outputs", out.keep_outputs, "per-sample outputs in the cells' stores");
+  out.keep_models = in.flag("keep_models", out.keep_models,
+                            "unlearned models as Hugging Face folders, models/ID in the sweep's folder");
   out.teacher_megabytes = in.integer("teacher_megabytes", out.teacher_megabytes, config::ge(0),
                                      "most memory of a rank for answers of teachers that are asked again");
   in.finish();
@@ -197,7 +261,19 @@ RunSettings Sections::run_settings() {
 }
 
 void Sections::price_model(Base& base, const config::Position& model_at) {
-  const auto& descriptor = *models::find_descriptor(base.model);
+  const auto refuse = [&](const std::string& what) {
+    const auto* path = job_.find({"model", base.model, "path"});
+    problems_.add(path ? path->at : model_at, path ? path->path : "sweep.model",
+                  fmt::format("{} on {}: {}", base.model, base.dataset, what));
+    base.usable = false;
+  };
+  const models::Descriptor* family = nullptr;
+  try {
+    family = &models::family_of(base.model, base.model_options);
+  } catch (const Error& error) {
+    return refuse(error.what());
+  }
+  const auto& descriptor = *family;
   using models::InputKind;
   const auto name_of = [](InputKind kind) {
     return kind == InputKind::kImages  ? "images alone"
@@ -205,11 +281,10 @@ void Sections::price_model(Base& base, const config::Position& model_at) {
            : kind == InputKind::kGraph ? "the edges of a graph"
                                        : "texts alone";
   };
-  const InputKind takes = models::input_kind(descriptor),
-                  has = base.info.nodes > 0      ? InputKind::kGraph
-                        : base.info.text_alone() ? InputKind::kTexts
-                        : base.info.tokens > 0   ? InputKind::kPairs
-                                                 : InputKind::kImages;
+  const InputKind takes = models::input_kind(descriptor), has = base.info.nodes > 0      ? InputKind::kGraph
+                                                                : base.info.text_alone() ? InputKind::kTexts
+                                                                : base.info.tokens > 0   ? InputKind::kPairs
+                                                                                         : InputKind::kImages;
   if (takes != has || descriptor.task != base.info.task) {
     problems_.add(model_at, "sweep.model",
                   takes != has ? fmt::format("{} takes {}, {} has {}", base.model, name_of(takes),
@@ -220,17 +295,17 @@ void Sections::price_model(Base& base, const config::Position& model_at) {
     return;
   }
   try {
-    base.model_config = descriptor.config(
-        base.model, {base.info.channels, base.info.height, base.info.width, base.info.classes,
-                     base.info.tokens, base.info.vocabulary, base.info.nodes});
+    base.model_config =
+        models::choose(base.model, base.model_options,
+                       {base.info.channels, base.info.height, base.info.width, base.info.classes,
+                        base.info.tokens, base.info.vocabulary, base.info.nodes})
+            .config;
     base.cost = descriptor.cost(base.model_config, base.info.height, base.info.width);
     base.parameters = descriptor.parameters(base.model_config);
     base.descriptor = &descriptor;
     base.has_batch_norm = descriptor.has_batch_norm;
-  } catch (const ConfigError& error) {
-    problems_.add(model_at, "sweep.model",
-                  fmt::format("{} on {}: {}", base.model, base.dataset, error.what()));
-    base.usable = false;
+  } catch (const Error& error) {  // also of a damaged config.json
+    refuse(error.what());
   }
 }
 
@@ -259,6 +334,8 @@ Base Sections::base(const std::string& dataset, const std::string& model, const 
   out.model = model;
   const auto before = problems_.reports();
   out.dataset_options = read_dataset(dataset);
+  out.model_options = read_model(model);
+  take_tokenizer(out);
   config::Reader data("data", layers("data", dataset, model), problems_);
   out.data_options = data::read_data_options(data);
   data.finish();

@@ -31,6 +31,7 @@ struct Base {
   data::Info info;
   data::DataOptions data_options;
   nlohmann::json dataset_options, data, original, evaluate, budget;  // resolved sections
+  nlohmann::json model_options;                                      // {} for a registered size alone
   nlohmann::json requests;                                           // of [data], which is without them
   config::Node original_node =
       config::node_from_json(nlohmann::json::object());  // resolved [original], as a layer
@@ -51,7 +52,12 @@ struct MethodPlan {
 
 class Sections {
  public:
-  Sections(const config::Job& job, config::Diagnostics& problems) : job_(job), problems_(problems) {}
+  // `models`: what stands in the place of names on the model axis, by name.
+  Sections(const config::Job& job, config::Diagnostics& problems,
+           const std::map<std::string, nlohmann::json>& models = {})
+      : job_(job), problems_(problems) {
+    for (const auto& [name, options] : models) written_models_[name] = config::node_from_json(options);
+  }
 
   // Names of sections, and the keys of those that no cell reads. Arguments: what is on the axes.
   void check_names(const std::vector<std::string>& datasets, const std::vector<std::string>& methods);
@@ -74,6 +80,10 @@ class Sections {
   models::Cost cost_of(const Base& base, const methods::Descriptor& method, config::Reader& in);
   void check_subsections(const config::Section& prefix);
   nlohmann::json read_dataset(const std::string& dataset);
+  nlohmann::json read_model(const std::string& model);
+  void take_tokenizer(Base& base);
+  // A place that the job names: relative to its own folder, if something is there.
+  std::string beside_job(const std::string& path) const;
   nlohmann::json read_evaluate(const std::vector<const config::Node*>& layers);
   void resolve_transfer(Base& base);
   nlohmann::json read_budget(const std::vector<const config::Node*>& layers);
@@ -83,6 +93,8 @@ class Sections {
 
   const config::Job& job_;
   config::Diagnostics& problems_;
+  std::map<std::string, config::Node> written_models_;
+  std::map<std::string, std::string> weights_;  // hashes of models' folders, each taken once
   std::string missing_;
 };
 

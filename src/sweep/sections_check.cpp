@@ -54,8 +54,7 @@ void Sections::check_subsections(const config::Section& prefix) {
     problems_.add(node->children.at("metrics").at, join(at("evaluate"), ".") + ".metrics",
                   "all cells have the same metrics: set them in [evaluate]");
   if (prefix[0] != "model") return;
-  config::Reader section(join(prefix, "."), job_.layers({prefix}), problems_);
-  section.finish(kOverridableSections);
+  read_model(prefix[1]);
 }
 
 void Sections::check_names(const std::vector<std::string>& datasets,
@@ -80,11 +79,12 @@ void Sections::check_names(const std::vector<std::string>& datasets,
     if (!contains(datasets, name)) read_dataset(name);
   }
   for (const auto& name : job_.names({"model"})) {
-    if (models::find_descriptor(name))
+    if (known_model(job_, name) || written_models_.count(name))
       check_subsections({"model", name});
     else
       problems_.add(job_.find({"model", name})->at, "model." + name,
-                    fmt::format("unknown model{}", did_you_mean(name, models::model_names())));
+                    fmt::format("unknown model{}; give it a path if it is one of your own",
+                                did_you_mean(name, models::model_names())));
   }
   for (const auto& name : job_.names({"method"})) {
     const auto* descriptor = methods::find_descriptor(name);

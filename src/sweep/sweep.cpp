@@ -109,9 +109,7 @@ class Expansion {
       case Need::kPairs:
         return base.info.pairs() ? "" : "needs image-caption pairs (data set flickr8k, model two_tower)";
       case Need::kHead:
-        return models::find_descriptor(base.model)->linear_head
-                   ? ""
-                   : "needs a linear classifier on pooled features";
+        return base.descriptor->linear_head ? "" : "needs a linear classifier on pooled features";
     }
     return "";
   }
@@ -177,6 +175,7 @@ class Expansion {
                     {"evaluate", base.evaluate},
                     {"budget", budget},
                     {"reduction", reduction_}};
+    if (!base.model_options.empty()) out.settings["model_options"] = base.model_options;
     if (!base.requests.empty()) out.settings["data"]["requests"] = base.requests;
     return out;
   }
@@ -205,6 +204,7 @@ class Expansion {
                          {"dataset_options", base.dataset_options},
                          {"evaluate", {{"grain", base.evaluate.at("grain")}}},
                          {"reduction", reduction_}};
+    if (!base.model_options.empty()) original.settings["model_options"] = base.model_options;
     original.id = settings_id(original.settings);
     original.parameters = base.parameters;
     const auto sizes = data::split_sizes(base.info, base.data_options, data::Ratio{0, 1, "0"});
@@ -266,11 +266,16 @@ std::vector<std::string> distinct(const std::vector<Point>& points, Name name) {
 }  // namespace
 
 std::string settings_id(const json& settings) {
-  // Where data lie is no part of what a cell is.
+  // Where data, tokenizers and models lie is no part of what a cell is.
   json science = settings;
-  if (science.contains("dataset_options")) science["dataset_options"].erase("path");
+  const auto forget_places = [](json& options) {
+    options.erase("path");
+    if (options.contains("tokenizer_sha256")) options.erase("tokenizer");
+  };
+  for (const char* key : {"dataset_options", "model_options"})
+    if (science.contains(key)) forget_places(science[key]);
   if (science.contains("evaluate") && science["evaluate"].contains("transfer"))
-    for (auto& set : science["evaluate"]["transfer"]) set["options"].erase("path");
+    for (auto& set : science["evaluate"]["transfer"]) forget_places(set["options"]);
   return sha256_hex(science.dump()).substr(0, 16);
 }
 
@@ -285,7 +290,7 @@ Plan load(const std::filesystem::path& file, const std::vector<std::string>& ove
   const config::Job job = config::read_job(file, overrides);
   config::Diagnostics problems;
   const Axes axes = read_axes(job, problems);
-  Sections sections(job, problems);
+  Sections sections(job, problems, axes.models);
   sections.check_names(distinct(axes.points, &Point::dataset), distinct(axes.points, &Point::method));
   Plan plan;
   plan.name = axes.name;

@@ -19,7 +19,8 @@ struct Original {
   std::string key;  // "dataset=.../model=.../seed=..."
   std::string dataset, model;
   std::int64_t seed = 42;
-  nlohmann::json settings;  // resolved: {dataset, model, seed, dataset_options, data, original, evaluate}
+  nlohmann::json settings;  // resolved: {dataset, model, seed, dataset_options, data, original, evaluate};
+                            // and model_options, where the job has some
   double flops = 0;         // priced training
   std::int64_t parameters = 0;
 };
@@ -44,6 +45,7 @@ struct RunSettings {
   double checkpoint_seconds = 300;       // time between periodic checkpoints
   std::int64_t checkpoint_steps = 0;     // beside the time, every so many steps; 0 = off
   bool keep_outputs = false;             // per-sample outputs in the cells' stores
+  bool keep_models = false;              // unlearned models as Hugging Face folders
   std::int64_t teacher_megabytes = 256;  // of teachers' answers that a rank keeps; changes no bit
 };
 
@@ -62,8 +64,8 @@ struct Plan {
 // --set. DataError 65/66 when a data set's files are damaged, or absent where only they tell its size.
 Plan load(const std::filesystem::path& job, const std::vector<std::string>& overrides = {});
 
-// First 16 hex digits of SHA-256 over the canonical JSON (sorted keys, no spaces) of the settings, files'
-// places left out.
+// First 16 hex digits of SHA-256 over the canonical JSON (sorted keys, no spaces) of the settings, places of
+// data, tokenizers and models left out (hashes of the latter two are in).
 std::string settings_id(const nlohmann::json& settings);
 
 // Ranks of one cell where nobody says: all of them when a model has 20 million parameters or more, else one.
@@ -80,6 +82,7 @@ struct Layout {
   std::filesystem::path cell_store(const std::string& id) const {
     return root / "cells" / id.substr(0, 2) / (id + ".h5");
   }
+  std::filesystem::path model_folder(const std::string& id) const { return root / "models" / id; }
   std::filesystem::path failure(const std::string& id) const { return root / "failures" / (id + ".json"); }
   std::filesystem::path checkpoint(const std::string& id, int generation) const {
     return root / "checkpoints" / (id + "." + std::to_string(generation) + ".h5");

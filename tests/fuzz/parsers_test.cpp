@@ -4,9 +4,11 @@
 #include "data/image_codecs.hpp"
 #include "data/image_processor.hpp"
 #include "data/labelled_texts.hpp"
+#include "data/text_samples.hpp"
 #include "data/tokenizers/sentence_piece_file.hpp"
 #include "data/tokenizers/tokenizer_json.hpp"
 #include "data/tokenizers/unicode.hpp"
+#include "models/folder.hpp"
 #include "tensor/checkpoint.hpp"
 #include "tensor/pickle.hpp"
 #include "tensor/safetensors.hpp"
@@ -169,6 +171,36 @@ TEST(Fuzz, TextTables) {
       std::vector<std::string> classes;
       data::read_text_table(file, classes);
     });
+}
+
+TEST(Fuzz, ModelFolders) {
+  const test::Folder folder;
+  write(folder.path / "model.safetensors", "weights");
+  const nlohmann::json keep{{"path", folder.path.string()}},
+      renew{{"path", folder.path.string()}, {"head", "new"}};
+  fuzz(
+      {R"({"model_type":"bert","architectures":["BertForSequenceClassification"],"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":16,"vocab_size":30,"max_position_embeddings":16,"num_labels":2})",
+       R"({"model_type":"deberta-v2","hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":16,"vocab_size":30,"relative_attention":true,"share_att_key":true,"pos_att_type":"p2c|c2p","position_biased_input":false,"id2label":{"0":"a","1":"b"}})"},
+      [&](std::string_view bytes) {
+        write(folder.path / "config.json", bytes);
+        for (const auto* options : {&keep, &renew}) {
+          const auto chosen = models::choose("mine", *options, {0, 1, 8, 2, 8, 30});
+          chosen.descriptor->parameters(chosen.config);
+          chosen.descriptor->cost(chosen.config, 1, 8);
+        }
+      });
+}
+
+TEST(Fuzz, TextsAsSamples) {
+  const data::TextTokenizer words("words"), bytes("bytes");
+  fuzz({"Good film, caf\xC3\xA9!", "@DRUG$ with ''@DRUG$''"}, [&](std::string_view text) {
+    for (const auto* tokenizer : {&words, &bytes}) {
+      const std::string whole(text);
+      for (const auto token : tokenizer->encode({whole, whole, 0}, 9).tokens)
+        if (token < 1 || token >= tokenizer->vocabulary())
+          throw std::logic_error("a token outside the vocabulary");
+    }
+  });
 }
 
 }  // namespace

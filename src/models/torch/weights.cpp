@@ -7,6 +7,7 @@
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "models/config_json.hpp"
+#include "models/folder.hpp"
 #include "models/torch/model.hpp"
 #include "tensor/checkpoint.hpp"
 #include "tensor/safetensors.hpp"
@@ -87,16 +88,7 @@ bool tied(const torch::Tensor& value, const std::vector<std::pair<torch::Tensor,
 
 }  // namespace
 
-nlohmann::json read_config(const std::filesystem::path& folder) {
-  const auto path = folder / "config.json";
-  try {
-    auto config = nlohmann::json::parse(read_file(path));
-    if (!config.is_object()) throw DataError::corrupt(fmt::format("{}: not a JSON object", path.string()));
-    return config;
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError::corrupt(fmt::format("{}: not JSON ({})", path.string(), error.what()));
-  }
-}
+nlohmann::json read_config(const std::filesystem::path& folder) { return read_model_config(folder); }
 
 LoadReport load_weights(Model& model, const std::filesystem::path& folder, bool fresh_head) {
   check_settings(model, read_config(folder), (folder / "config.json").string());
@@ -135,7 +127,8 @@ LoadReport load_tensors(Model& model, const std::filesystem::path& path, bool fr
     wanted.erase(found);
   }
   for (const auto& [name, value] : wanted) {
-    if (fresh_head && in_head(model, name))
+    // Backbones are published with and without a pooler.
+    if (fresh_head && (in_head(model, name) || name.find(".pooler.") != std::string::npos))
       report.fresh.push_back(name);
     else if (may_be_absent(name) || tied(value, copies))
       report.missing.push_back(name);
