@@ -6,8 +6,8 @@
 namespace expunge::models {
 
 // Images alone; image-caption pairs, which a fusion module joins; or texts alone, whose samples are one row
-// of tokens: InputShape has channels 0, height 1 and width = tokens (vocabulary 0: the family's own); or edges
-// of a graph, which every pass runs as a whole.
+// of tokens: InputShape has channels 0, height 1 and width = tokens (vocabulary 0: the family's own); or
+// edges of a graph, which every pass runs as a whole.
 enum class InputKind { kImages, kPairs, kTexts, kGraph };
 
 inline InputKind input_kind(const Descriptor& d) {

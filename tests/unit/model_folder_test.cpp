@@ -29,7 +29,7 @@ class ModelFolder : public data::DataTest {
     write("own/test.csv", "text,label\nfilm,1\nfilms,0\n");
     write("mine/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\nfilm\n##s\n");
     write("mine/model.safetensors", "weights");
-    config({});
+    config(json::object());
   }
   void config(const json& changes) {
     json all = kConfig;
@@ -116,7 +116,7 @@ TEST_F(ModelFolder, MistakesAreToldWithTheFix) {
   EXPECT_NE(problem(job()).find("hidden_size is \"wide\""), std::string::npos);
   write("mine/config.json", "{");
   EXPECT_NE(problem(job()).find("not JSON"), std::string::npos);
-  config({});
+  config(json::object());
   std::filesystem::remove(folder_ / "mine" / "model.safetensors");
   EXPECT_NE(problem(job()).find("no weights"), std::string::npos);
   EXPECT_NE(problem(job("[\"mine\"]", "[model.mine]\nhead = \"new\"\n")).find("unknown \"mine\""),

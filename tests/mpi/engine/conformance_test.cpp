@@ -106,8 +106,10 @@ TEST_P(Conformance, StaysNearFp32InBf16) {
   // Plain SGD: Adam would blow the rounding of vanishing gradients up to whole steps.
   const json plain = {
       {"optimizer", "sgd"}, {"lr", 0.05}, {"momentum", 0}, {"weight_decay", 0}, {"bn", "frozen"}};
-  const Toy toy =
-      mlp_for(method(), 12, 36).with({{"epochs", 3}, {"batch", 16}}).with(small_options(method())).with(plain);
+  const Toy toy = mlp_for(method(), 12, 36)
+                      .with({{"epochs", 3}, {"batch", 16}})
+                      .with(small_options(method()))
+                      .with(plain);
   const auto exact = run_method(method(), toy, world()),
              rough = run_method(method(), toy.with({{"precision", "bf16"}}), world());
   EXPECT_TRUE(rough.values.isfinite().all().item<bool>());
