@@ -4,7 +4,7 @@
 #
 #   launch/test.sh [--full]
 #
-#   --full   also a Slurm cluster on this machine
+#   --full   also a Slurm cluster on this machine, and the torch-free layers under sanitizers
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 full=false
@@ -118,17 +118,16 @@ run_tests build release -LE cluster
 
 if $full; then
   run_tests build cluster -L cluster
+  if launch/build.sh asan -DEXPUNGE_WITH_TESTS=ON; then
+    # Open MPI keeps memory to the end of the process; the leak check is for our own suites.
+    UBSAN_OPTIONS=print_stacktrace=1 run_tests build-asan asan -L unit
+    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 run_tests build-asan asan -L mpi
+  else
+    failed+=("build with sanitizers")
+  fi
 else
-  skipped+=("slurm_tests: a Slurm cluster on this machine (launch/test.sh --full)")
-fi
-
-# The torch-free layers under sanitizers.
-if launch/build.sh asan -DEXPUNGE_WITH_TESTS=ON; then
-  # Open MPI keeps memory to the end of the process; the leak check is for our own suites.
-  UBSAN_OPTIONS=print_stacktrace=1 run_tests build-asan asan -L unit
-  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 run_tests build-asan asan -L mpi
-else
-  failed+=("build with sanitizers")
+  skipped+=("slurm_tests: a Slurm cluster on this machine (launch/test.sh --full)"
+            "asan: suites of the torch-free layers under sanitizers (launch/test.sh --full)")
 fi
 
 check "layers: includes and libraries" tests/check_layers.sh build

@@ -11,7 +11,7 @@
 namespace expunge::board {
 namespace {
 
-constexpr Frame kFrame{420, 250, 48, 92, 12, 42};
+constexpr Frame kCurveFrame{420, 250, 48, 92, 12, 42};
 
 struct Dot {
   double ratio, mean, low, high;
@@ -33,7 +33,7 @@ std::string end_labels(std::vector<std::pair<double, std::string>> labels, const
   for (const auto& [wish, method] : labels) {
     const double y = std::max(wish, free);
     out += fmt::format(R"(<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>)", classes.at(method),
-                       kFrame.width - kFrame.right + 6, y + 4, html_text(method));
+                       kCurveFrame.width - kCurveFrame.right + 6, y + 4, html_text(method));
     free = y + 11;
   }
   return out;
@@ -76,26 +76,26 @@ std::string ratio_svg(const Leaderboard& leaderboard, const std::string& dataset
                      ? Axis(least, most, 2, 0, 100)
                      : Axis(least, most, std::max(1e-9, std::abs(most) * 0.01));
   std::string out =
-      svg_open(kFrame.width, kFrame.height,
+      svg_open(kCurveFrame.width, kCurveFrame.height,
                fmt::format("{} against the deletion ratio, {} {}", described.title, dataset, model)) +
-      svg_axes(kFrame, x, y, "deleted, % of the training set",
+      svg_axes(kCurveFrame, x, y, "deleted, % of the training set",
                described.title + (described.percent ? ", %" : ""));
   std::vector<std::pair<double, std::string>> labels;
   for (const auto& [method, dots] : lines) {
     std::string path, bars;
     for (const auto& d : dots) {
-      const double px = kFrame.x(x, d.ratio), py = kFrame.y(y, d.mean);
+      const double px = kCurveFrame.x(x, d.ratio), py = kCurveFrame.y(y, d.mean);
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px, py);
       if (!std::isnan(d.low))
-        bars += fmt::format("M{:.1f} {:.1f}V{:.1f}", px, kFrame.y(y, std::clamp(d.low, y.low, y.high)),
-                            kFrame.y(y, std::clamp(d.high, y.low, y.high)));
+        bars += fmt::format("M{:.1f} {:.1f}V{:.1f}", px, kCurveFrame.y(y, std::clamp(d.low, y.low, y.high)),
+                            kCurveFrame.y(y, std::clamp(d.high, y.low, y.high)));
       out += fmt::format(
           R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.6"><title>{}, {:g} %: {:.4g}</title></circle>)",
           classes.at(method), px, py, html_text(method), d.ratio, d.mean);
     }
     if (!bars.empty()) out += fmt::format(R"(<path class="{}" d="{}"/>)", classes.at(method), bars);
     out += fmt::format(R"(<path class="line {}" d="{}"/>)", classes.at(method), path);
-    labels.emplace_back(kFrame.y(y, dots.back().mean), method);
+    labels.emplace_back(kCurveFrame.y(y, dots.back().mean), method);
   }
   return out + end_labels(std::move(labels), classes) + "</svg>";
 }

@@ -9,12 +9,12 @@
 #include <set>
 #include <tuple>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 
 namespace expunge::board {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 const std::vector<std::string> kGapColumns = {"test_accuracy", "forget_accuracy", "retain_accuracy"};
 const std::set<std::string> kNarrow = {"test_accuracy", "forget_accuracy", "retain_accuracy",
                                        "auc_gold_prob", "mia_success",     "zrf",

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
@@ -11,13 +10,13 @@
 #include "board/scan.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "core/text.hpp"
 
 namespace expunge::board {
 namespace {
 
 constexpr std::size_t kMostLines = 20;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Of several stores of one cell: equal science keeps any of them; else the one of the latest restart stands,
 // then the first name.

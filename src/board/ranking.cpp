@@ -4,18 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
 #include <tuple>
 
+#include "core/numbers.hpp"
 #include "stat/intervals.hpp"
 
 namespace expunge::board {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Values of one column: [cells, methods] with NaN where there is none, cells sorted by group.
 struct Table {

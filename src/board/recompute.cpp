@@ -86,9 +86,9 @@ const metrics::Metric& recomputable(const std::string& name) {
   return *metric;
 }
 
-using Place = std::tuple<std::string, std::string, double, std::int64_t, std::string>;
+using CellPlace = std::tuple<std::string, std::string, double, std::int64_t, std::string>;
 
-Place place_of(const Row& row) {
+CellPlace place_of(const Row& row) {
   return {row.cell.dataset, row.cell.model, row.cell.ratio, row.cell.seed, row.cell.original_id};
 }
 
@@ -153,7 +153,7 @@ Recomputed recompute(const std::filesystem::path& folder, const std::vector<std:
   for (const auto* metric : wanted)
     for (const auto& column : metric->columns) column_of(board, column.name);
   // Cells that share an original and a retrained cell one after the other.
-  std::map<Place, const Row*> retrained;
+  std::map<CellPlace, const Row*> retrained;
   std::vector<Row*> rows;
   for (auto& row : board.rows) {
     if (row.merged()) rows.push_back(&row);

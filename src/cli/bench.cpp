@@ -9,7 +9,7 @@
 #include "core/text.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace bench_command {
 
 int run(Args& args) {
   nlohmann::json request;
@@ -61,5 +61,5 @@ const RegisterCommand entry{
     "bench",
     "measure a training step, the ordered reduction, publishing and merging stores, or reading samples", run};
 
-}  // namespace
+}  // namespace bench_command
 }  // namespace expunge::cli

@@ -17,7 +17,7 @@
 #include "methods/taxonomy.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace board_command {
 
 struct Format {
   const char *option, *help;
@@ -93,5 +93,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"board", "print a board as a leaderboard, or write it as a file", run};
 
-}  // namespace
+}  // namespace board_command
 }  // namespace expunge::cli

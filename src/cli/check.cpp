@@ -8,7 +8,7 @@
 #include "sweep/sweep.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace check_command {
 
 // Absent data is no mistake of the job, but better known now.
 void warn_of_missing_data(const sweep::Plan& plan) {
@@ -48,5 +48,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"check", "find the mistakes in job files, all at once", run};
 
-}  // namespace
+}  // namespace check_command
 }  // namespace expunge::cli

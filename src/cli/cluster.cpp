@@ -15,7 +15,7 @@
 #include "core/text.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace cluster_command {
 
 struct Options {
   std::string job, site, out;
@@ -125,5 +125,5 @@ const RegisterCommand status_entry{"status", "what of a sweep is done, running, 
                                    status};
 const RegisterCommand cancel_entry{"cancel", "stop this sweep's jobs, and no others", cancel};
 
-}  // namespace
+}  // namespace cluster_command
 }  // namespace expunge::cli

@@ -17,7 +17,7 @@
 #include "data/dataset.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace data_command {
 
 using nlohmann::json;
 
@@ -205,5 +205,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"data", "list, fetch or check data sets", run};
 
-}  // namespace
+}  // namespace data_command
 }  // namespace expunge::cli

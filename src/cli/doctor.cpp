@@ -28,7 +28,7 @@
 #include "store/store_file.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace doctor_command {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -235,5 +235,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"doctor", "does this machine have what a run needs", run};
 
-}  // namespace
+}  // namespace doctor_command
 }  // namespace expunge::cli

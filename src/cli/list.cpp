@@ -17,7 +17,7 @@
 #include "models/input_kind.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace list_command {
 
 using Rows = std::vector<std::vector<std::string>>;
 
@@ -291,5 +291,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"list", "methods, models, datasets, metrics, tasks and their options", run};
 
-}  // namespace
+}  // namespace list_command
 }  // namespace expunge::cli

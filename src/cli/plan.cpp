@@ -13,7 +13,7 @@
 #include "sweep/sweep.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace plan_command {
 
 // Single-precision convolutions on one core of a current server processor; `expunge doctor` measures the
 // machine's own.
@@ -159,5 +159,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"plan", "cells, what is done, FLOPs and estimated time of a sweep", run};
 
-}  // namespace
+}  // namespace plan_command
 }  // namespace expunge::cli

@@ -8,7 +8,7 @@
 #include "core/text.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace reduce_command {
 
 void say(const board::Recomputed& done) {
   fmt::print("recomputed {} cells\n", done.cells);
@@ -43,5 +43,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"reduce", "merge the stores of a sweep into a board", run};
 
-}  // namespace
+}  // namespace reduce_command
 }  // namespace expunge::cli

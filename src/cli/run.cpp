@@ -4,7 +4,7 @@
 #include "core/signals.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace run_command {
 
 int run(Args& args) {
   install_signal_handlers();
@@ -30,5 +30,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"run", "compute the missing cells of a sweep (also under mpirun and srun)", run};
 
-}  // namespace
+}  // namespace run_command
 }  // namespace expunge::cli

@@ -13,7 +13,7 @@
 #include "store/store_file.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace show_command {
 
 using nlohmann::json;
 
@@ -207,5 +207,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"show", "what is in a store, a board or a checkpoint", run};
 
-}  // namespace
+}  // namespace show_command
 }  // namespace expunge::cli

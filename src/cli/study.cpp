@@ -12,7 +12,7 @@
 #include "core/text.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace study_command {
 
 std::vector<std::string> names() {
   std::vector<std::string> out;
@@ -92,5 +92,5 @@ int run(Args& args) {
 const RegisterCommand entry{
     "study", "answer a question of the papers from boards: capacity, budget, scaling ...", run};
 
-}  // namespace
+}  // namespace study_command
 }  // namespace expunge::cli

@@ -3,7 +3,7 @@
 #include "cli/engine_entry.hpp"
 
 namespace expunge::cli {
-namespace {
+namespace verify_command {
 
 int run(Args& args) {
   nlohmann::json request;
@@ -17,5 +17,5 @@ int run(Args& args) {
 
 const RegisterCommand entry{"verify", "compute a store's cell again; exit 1 unless every bit is equal", run};
 
-}  // namespace
+}  // namespace verify_command
 }  // namespace expunge::cli

@@ -11,7 +11,7 @@ namespace expunge::data {
 namespace {
 
 // Values in [0, 1], [C, H, W].
-struct Image {
+struct Picture {
   std::int64_t channels, height, width;
   std::vector<double> values;
   std::int64_t plane() const { return height * width; }
@@ -25,16 +25,16 @@ struct Draws {
   double uniform(std::size_t index) const { return rng.uniform(image, index); }
 };
 
-void gaussian_noise(Image& x, double sd, const Draws& draws) {
+void gaussian_noise(Picture& x, double sd, const Draws& draws) {
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] += sd * draws.normal(i);
 }
 
-void speckle_noise(Image& x, double sd, const Draws& draws) {
+void speckle_noise(Picture& x, double sd, const Draws& draws) {
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] += x.values[i] * sd * draws.normal(i);
 }
 
 // Photons: Poisson(x rate) / rate, by inversion.
-void shot_noise(Image& x, double rate, const Draws& draws) {
+void shot_noise(Picture& x, double rate, const Draws& draws) {
   for (std::size_t i = 0; i < x.values.size(); ++i) {
     const double mean = x.values[i] * rate, u = draws.uniform(i);
     double probability = std::exp(-mean), below = probability;
@@ -48,7 +48,7 @@ void shot_noise(Image& x, double rate, const Draws& draws) {
 }
 
 // Salt and pepper, half each, on single values.
-void impulse_noise(Image& x, double share, const Draws& draws) {
+void impulse_noise(Picture& x, double share, const Draws& draws) {
   for (std::size_t i = 0; i < x.values.size(); ++i) {
     const double u = draws.uniform(i);
     if (u < share) x.values[i] = u < share / 2 ? 0.0 : 1.0;
@@ -73,7 +73,7 @@ void blur_lines(const std::vector<double>& weights, std::int64_t lines, std::int
   }
 }
 
-void gaussian_blur(Image& x, double sigma, const Draws&) {
+void gaussian_blur(Picture& x, double sigma, const Draws&) {
   const auto radius = static_cast<int>(4 * sigma + 0.5);
   std::vector<double> weights;
   double total = 0;
@@ -90,7 +90,7 @@ void gaussian_blur(Image& x, double sigma, const Draws&) {
 }
 
 // Towards the mean of each channel.
-void contrast(Image& x, double factor, const Draws&) {
+void contrast(Picture& x, double factor, const Draws&) {
   for (std::int64_t c = 0; c < x.channels; ++c) {
     double* plane = x.values.data() + c * x.plane();
     double mean = 0;
@@ -101,7 +101,7 @@ void contrast(Image& x, double factor, const Draws&) {
 }
 
 // The value of hue, saturation and value is raised; hue and saturation stay.
-void brightness(Image& x, double add, const Draws&) {
+void brightness(Picture& x, double add, const Draws&) {
   for (std::int64_t i = 0; i < x.plane(); ++i) {
     double value = 0;
     for (std::int64_t c = 0; c < x.channels; ++c)
@@ -117,7 +117,7 @@ void brightness(Image& x, double add, const Draws&) {
 struct Kind {
   const char* name;
   std::array<double, 5> strengths;  // of severities 1 to 5
-  void (*apply)(Image&, double, const Draws&);
+  void (*apply)(Picture&, double, const Draws&);
 };
 
 const std::array<Kind, 7> kKinds = {{
@@ -162,7 +162,7 @@ void corrupt(const std::string& text, std::int64_t count, std::int64_t channels,
                 text, channels);
   const bool mixed = !parse(text, kind, severity);
   const Rng choice(0, "corruption");
-  Image x{channels, height, width, {}};
+  Picture x{channels, height, width, {}};
   const auto size = static_cast<std::size_t>(channels * height * width);
   for (std::int64_t n = 0; n < count; ++n) {
     std::uint8_t* at = pixels + static_cast<std::size_t>(n) * size;

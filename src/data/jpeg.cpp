@@ -13,7 +13,7 @@ namespace {
 
 // libjpeg reports errors by longjmp: everything that owns memory lives outside the function that sets the
 // jump.
-struct Decoder {
+struct JpegDecoder {
   jpeg_decompress_struct jpeg{};
   jpeg_error_mgr errors{};
   std::jmp_buf jump{};
@@ -21,18 +21,18 @@ struct Decoder {
   bool damaged = false;
   std::vector<std::uint8_t> inks;  // a row of CMYK
 
-  ~Decoder() { jpeg_destroy_decompress(&jpeg); }
+  ~JpegDecoder() { jpeg_destroy_decompress(&jpeg); }
 };
 
 void keep_message(j_common_ptr jpeg) {
-  auto* d = static_cast<Decoder*>(jpeg->client_data);
+  auto* d = static_cast<JpegDecoder*>(jpeg->client_data);
   if (!d->damaged) jpeg->err->format_message(jpeg, d->message);
   d->damaged = true;
 }
 
 [[noreturn]] void on_error(j_common_ptr jpeg) {
   keep_message(jpeg);
-  std::longjmp(static_cast<Decoder*>(jpeg->client_data)->jump, 1);
+  std::longjmp(static_cast<JpegDecoder*>(jpeg->client_data)->jump, 1);
 }
 
 // libjpeg fills in for damaged data with a warning. Only warnings that leave every pixel intact pass.
@@ -45,7 +45,7 @@ void on_message(j_common_ptr jpeg, int level) {
 void on_output(j_common_ptr) {}
 
 // Only plain data in here: a longjmp skips destructors.
-bool read_header(Decoder& d, std::string_view bytes, bool grey, Image& out) {
+bool read_jpeg_header(JpegDecoder& d, std::string_view bytes, bool grey, Image& out) {
   if (setjmp(d.jump)) return false;
   jpeg_create_decompress(&d.jpeg);
   jpeg_mem_src(&d.jpeg, reinterpret_cast<const unsigned char*>(bytes.data()),
@@ -71,7 +71,7 @@ void to_rgb(const std::uint8_t* inverted, std::int64_t width, std::uint8_t* rgb)
     }
 }
 
-bool read_pixels(Decoder& d, Image& out) {
+bool read_jpeg_pixels(JpegDecoder& d, Image& out) {
   if (setjmp(d.jump)) return false;
   jpeg_start_decompress(&d.jpeg);
   while (d.jpeg.output_scanline < d.jpeg.output_height) {
@@ -88,18 +88,18 @@ bool read_pixels(Decoder& d, Image& out) {
 }  // namespace
 
 std::string decode_jpeg(std::string_view bytes, bool shape_only, bool grey, Image& out) {
-  Decoder d;
+  JpegDecoder d;
   d.jpeg.err = jpeg_std_error(&d.errors);
   d.errors.error_exit = on_error;
   d.errors.emit_message = on_message;
   d.errors.output_message = on_output;
   d.jpeg.client_data = &d;
-  if (!read_header(d, bytes, grey, out)) return d.message;
+  if (!read_jpeg_header(d, bytes, grey, out)) return d.message;
   if (out.height > kMostPixelsASide || out.width > kMostPixelsASide) return "image too large";
   if (shape_only) return "";
   out.pixels.resize(static_cast<std::size_t>(out.height * out.width * out.channels));
   if (d.jpeg.out_color_space == JCS_CMYK) d.inks.resize(static_cast<std::size_t>(out.width) * 4);
-  return read_pixels(d, out) ? "" : d.message;
+  return read_jpeg_pixels(d, out) ? "" : d.message;
 }
 
 }  // namespace expunge::data

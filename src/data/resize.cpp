@@ -11,8 +11,6 @@
 namespace expunge::data {
 namespace {
 
-constexpr int kPrecision = 22;  // bits behind the point
-
 double sinc(double x) {
   if (x == 0.0) return 1.0;
   x *= std::numbers::pi;

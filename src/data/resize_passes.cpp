@@ -9,7 +9,6 @@
 namespace expunge::data {
 namespace {
 
-constexpr int kPrecision = 22;
 constexpr std::int32_t kHalf = 1 << (kPrecision - 1);
 
 std::uint8_t rounded(std::int32_t sum) {

@@ -7,6 +7,8 @@
 
 namespace expunge::data {
 
+inline constexpr int kPrecision = 22;  // bits of a weight behind the point
+
 // Target pixel i is the sum over x < count[i] of weights[i * stride + x] * pixel first[i] + x. The rows of
 // weights are filled up with zeros to `stride`, a multiple of 4.
 struct Taps {

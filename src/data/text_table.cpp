@@ -144,7 +144,7 @@ std::vector<Record> records_of_json_lines(const fs::path& file, const TextColumn
   return out;
 }
 
-bool is_number(const std::string& text) {
+bool is_class_number(const std::string& text) {
   return !text.empty() && text.size() <= 9 &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= '0' && c <= '9'; });
 }
@@ -176,7 +176,7 @@ std::vector<LabelledText> read_text_table(const fs::path& file, std::vector<std:
   if (records.empty()) throw DataError::corrupt(fmt::format("{}: no samples", file.string()));
   for (const auto& record : records) record.check(columns);
   const bool numbers =
-      std::all_of(records.begin(), records.end(), [](const Record& r) { return is_number(r.label); });
+      std::all_of(records.begin(), records.end(), [](const Record& r) { return is_class_number(r.label); });
   const bool given = !classes.empty();
   if (!given) {
     for (const auto& record : records) classes.push_back(record.label);

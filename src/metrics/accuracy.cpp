@@ -3,7 +3,7 @@
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace accuracy {
 
 std::vector<Value> compute(const Inputs& in) {
   return {{"test_accuracy", split_accuracy(in, "test")},
@@ -24,5 +24,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace accuracy
 }  // namespace expunge::metrics

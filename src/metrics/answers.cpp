@@ -8,7 +8,7 @@
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace answers {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -50,5 +50,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace answers
 }  // namespace expunge::metrics

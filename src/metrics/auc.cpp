@@ -9,7 +9,7 @@
 #include "stat/rank.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace auc {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kResamples = 500;  // MU-Bench
@@ -74,5 +74,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace auc
 }  // namespace expunge::metrics

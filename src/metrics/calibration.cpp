@@ -9,7 +9,7 @@
 #include "metrics/scores.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace calibration {
 
 constexpr std::size_t kBins = 15;
 
@@ -46,5 +46,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace calibration
 }  // namespace expunge::metrics

@@ -7,7 +7,7 @@
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace f1 {
 
 struct F1 {
   double micro = std::numeric_limits<double>::quiet_NaN(), macro = std::numeric_limits<double>::quiet_NaN();
@@ -61,5 +61,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace f1
 }  // namespace expunge::metrics

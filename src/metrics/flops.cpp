@@ -5,7 +5,7 @@
 #include "metrics/metric.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace flops {
 
 std::vector<Value> compute(const Inputs& in) {
   const bool priced = std::isfinite(in.retrain_flops) && in.retrain_flops > 0;
@@ -28,5 +28,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace flops
 }  // namespace expunge::metrics

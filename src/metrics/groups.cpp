@@ -7,7 +7,7 @@
 #include "metrics/scores.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace groups {
 
 struct Worst {
   double least = std::numeric_limits<double>::quiet_NaN();
@@ -56,5 +56,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace groups
 }  // namespace expunge::metrics

@@ -13,7 +13,7 @@
 #include "stat/logistic.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace mia {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLeastProbability = 1e-3;
@@ -106,5 +106,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace mia
 }  // namespace expunge::metrics

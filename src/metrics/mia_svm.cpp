@@ -13,7 +13,7 @@
 #include "stat/svm.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace mia_svm {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLeastProbability = 1e-3;
@@ -111,5 +111,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace mia_svm
 }  // namespace expunge::metrics

@@ -22,7 +22,7 @@ OverallScore overall_score(double test, double original_test, double forget, dou
   return {damaged || overdone ? 0 : ungated, ungated};
 }
 
-namespace {
+namespace overall {
 
 std::vector<Value> compute(const Inputs& in) {
   const double random =
@@ -43,5 +43,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace overall
 }  // namespace expunge::metrics

@@ -4,7 +4,7 @@
 #include "metrics/metric.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace relearn {
 
 const RegisterMetric registered({
     .name = "relearn",
@@ -21,5 +21,5 @@ const RegisterMetric registered({
     },
 });
 
-}  // namespace
+}  // namespace relearn
 }  // namespace expunge::metrics

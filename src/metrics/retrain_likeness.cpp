@@ -15,7 +15,7 @@
 #include "stat/two_samples.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace retrain_likeness {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
@@ -96,5 +96,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace retrain_likeness
 }  // namespace expunge::metrics

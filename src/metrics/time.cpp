@@ -3,7 +3,7 @@
 #include "metrics/metric.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace time {
 
 const RegisterMetric registered({
     .name = "time",
@@ -14,5 +14,5 @@ const RegisterMetric registered({
     .compute = [](const Inputs&) { return std::vector<Value>{}; },
 });
 
-}  // namespace
+}  // namespace time
 }  // namespace expunge::metrics

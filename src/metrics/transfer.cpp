@@ -6,7 +6,7 @@
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace transfer {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -41,5 +41,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace transfer
 }  // namespace expunge::metrics

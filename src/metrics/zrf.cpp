@@ -12,7 +12,7 @@
 #include "stat/divergence.hpp"
 
 namespace expunge::metrics {
-namespace {
+namespace zrf {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::uint64_t kRepeats = 500;  // MU-Bench
@@ -124,5 +124,5 @@ const RegisterMetric registered({
     .compute = compute,
 });
 
-}  // namespace
+}  // namespace zrf
 }  // namespace expunge::metrics

@@ -1,11 +1,10 @@
 #include "stat/aggregate.hpp"
 
-#include <limits>
+#include "core/numbers.hpp"
 
 namespace expunge::stat {
 
 double harmonic_mean(std::span<const double> values) {
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   if (values.empty()) return kNan;
   double sum = 0;
   bool zero = false;

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "stat/distributions.hpp"
 #include "stat/intervals.hpp"
 
 namespace expunge::stat {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // sum d^3 / (6 (sum d^2)^(3/2)) of the jackknife values' deviations below their mean.
 double acceleration(std::span<const double> jackknife) {

@@ -1,15 +1,14 @@
 #include "stat/distributions.hpp"
 
 #include <cmath>
-#include <limits>
 #include <numbers>
 
+#include "core/numbers.hpp"
 #include "stat/intervals.hpp"
 
 namespace expunge::stat {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr int kTerms = 100000;
 
 // x^a e^-x / Gamma(a)

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
+
+#include "core/numbers.hpp"
 
 namespace expunge::stat {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 double in_base(double nats, Base base) { return base == Base::kTwo ? nats / std::numbers::ln2 : nats; }
 

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/error.hpp"
+#include "core/numbers.hpp"
 #include "stat/intervals.hpp"
 
 namespace expunge::stat {
 
 Line fit_line(std::span<const double> x, std::span<const double> y, double level) {
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   EXPUNGE_CHECK(x.size() == y.size(), "{} x for {} y", x.size(), y.size());
   Line out{static_cast<std::int64_t>(x.size()), kNan, kNan, kNan, kNan, kNan, kNan};
   const auto finite = [](double v) { return std::isfinite(v); };

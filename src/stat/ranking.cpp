@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
+#include "core/numbers.hpp"
 #include "stat/distributions.hpp"
 #include "stat/intervals.hpp"
 
 namespace expunge::stat {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t kMostExact = 50;
 
 // Ascending mid-ranks.

@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <list>
 #include <unordered_map>
 
 #include "core/error.hpp"
+#include "core/numbers.hpp"
 
 namespace expunge::stat {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kTau = 1e-12;
 constexpr std::size_t kCachedValues = 32 << 20;  // floats of kernel rows that are kept
 

@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
+#include "core/numbers.hpp"
 #include "stat/distributions.hpp"
 
 namespace expunge::stat {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kMostExact = 10000;
 
 // P(D >= h / n) for two samples of n: 2 sum_k (-1)^(k+1) C(2n, n - kh) / C(2n, n).

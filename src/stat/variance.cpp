@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 
+#include "core/numbers.hpp"
 #include "stat/intervals.hpp"
 
 namespace expunge::stat {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct Sums {
   double count = 0, total = 0;

@@ -11,7 +11,7 @@
 #include "stat/intervals.hpp"
 
 namespace expunge::board {
-namespace {
+namespace budget {
 
 constexpr double kNoBudget = 1e9;
 
@@ -74,5 +74,5 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions&) {
 const RegisterStudy registered({"budget", "every method stopped at the same shares of retraining's FLOPs",
                                 "MU-Bench section A.5; methods.md 5.9", run});
 
-}  // namespace
+}  // namespace budget
 }  // namespace expunge::board

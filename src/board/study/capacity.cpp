@@ -10,7 +10,7 @@
 #include "stat/intervals.hpp"
 
 namespace expunge::board {
-namespace {
+namespace capacity {
 
 struct AtRatio {
   std::vector<double> test, forget, original;
@@ -112,5 +112,5 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
 const RegisterStudy registered({"capacity", "largest deletion ratio that keeps the test accuracy",
                                 "MU-Bench section 4; methods.md 5.7", run});
 
-}  // namespace
+}  // namespace capacity
 }  // namespace expunge::board

@@ -18,7 +18,7 @@
 #include "stat/rank.hpp"
 
 namespace expunge::board {
-namespace {
+namespace ensembles {
 
 constexpr std::size_t kLeastModels = 3;
 const std::vector<std::string> kSplits = {"forget", "retain", "test"};
@@ -207,5 +207,5 @@ const RegisterStudy klom({"klom",
 const RegisterStudy lira({"ulira", "per-sample likelihood-ratio attack on unlearned models (kept outputs)",
                           "Hayes et al. 2024", run_lira});
 
-}  // namespace
+}  // namespace ensembles
 }  // namespace expunge::board

@@ -13,7 +13,7 @@
 #include "store/store_file.hpp"
 
 namespace expunge::board {
-namespace {
+namespace requests {
 
 using Place = std::tuple<std::string, double, std::string>;  // data set and model, ratio, method
 
@@ -86,5 +86,5 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions&) {
 const RegisterStudy entry({"requests", "cost and drift over deletion requests that follow one another",
                            "data.requests of a job", run});
 
-}  // namespace
+}  // namespace requests
 }  // namespace expunge::board

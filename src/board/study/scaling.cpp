@@ -13,7 +13,7 @@
 #include "store/store_file.hpp"
 
 namespace expunge::board {
-namespace {
+namespace scaling {
 
 struct Points {
   std::vector<double> flops, value;
@@ -86,5 +86,5 @@ StudyReport run(const std::vector<StudySource>& sources, const StudyOptions& opt
 const RegisterStudy registered({"scaling", "accuracy on D_f against log FLOPs: slope, R2, interval",
                                 "MU-Bench figure 5; methods.md 5.9", run});
 
-}  // namespace
+}  // namespace scaling
 }  // namespace expunge::board

@@ -4,16 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "core/numbers.hpp"
 #include "store/store_file.hpp"
 
 namespace expunge::board {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Filled during static initialisation, read-only afterwards.
 std::vector<Study>& registry() {

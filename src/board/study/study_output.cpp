@@ -91,7 +91,7 @@ std::string chart(const StudyPlot& plot) {
   return out + fmt::format("  across: {}; up: {};{}\n", plot.x_title, plot.y_title, legend);
 }
 
-std::string csv_text(const std::string& text) {
+std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
@@ -114,7 +114,7 @@ std::string study_csv(const StudyReport& report) {
   for (const auto& table : report.tables) {
     out += "# " + table.title + "\n";
     for (const auto& row : table.rows) {
-      for (std::size_t c = 0; c < row.size(); ++c) out += (c ? "," : "") + csv_text(row[c]);
+      for (std::size_t c = 0; c < row.size(); ++c) out += (c ? "," : "") + csv_field(row[c]);
       out += "\n";
     }
   }

@@ -11,7 +11,7 @@
 #include "store/store_file.hpp"
 
 namespace expunge::board {
-namespace {
+namespace tables {
 
 using Key = std::tuple<std::string, double, std::string>;  // data set and model, ratio, method
 
@@ -216,5 +216,5 @@ const RegisterStudy transfer_study({"transfer",
 const RegisterStudy class_study({"classes", "accuracy of every class and of the worst", "methods.md 5.1",
                                  run_classes});
 
-}  // namespace
+}  // namespace tables
 }  // namespace expunge::board

@@ -15,7 +15,7 @@
 #include "stat/variance.hpp"
 
 namespace expunge::board {
-namespace {
+namespace variance {
 
 // The metric whose column it is, if it can be computed again.
 const metrics::Metric* metric_of(const std::string& column) {
@@ -103,5 +103,5 @@ const RegisterStudy registered({"variance",
                                 "shares of training, unlearning and evaluation seeds; seeds a gap needs",
                                 "Searle, Casella, McCulloch 1992", run});
 
-}  // namespace
+}  // namespace variance
 }  // namespace expunge::board

@@ -15,7 +15,7 @@
 #include "stat/ranking.hpp"
 
 namespace expunge::board {
-namespace {
+namespace variants {
 
 using Place = std::tuple<std::string, std::string, double>;  // data set and model, method, ratio
 using Twin = std::tuple<std::int64_t, std::string>;          // seed, original
@@ -111,5 +111,5 @@ const RegisterStudy curriculum({"curriculum", "SuperLoss against no curriculum, 
                                 run_curriculum});
 const RegisterStudy peft({"peft", "share of trainable parameters, paired", "MU-Bench figure 6", run_peft});
 
-}  // namespace
+}  // namespace variants
 }  // namespace expunge::board

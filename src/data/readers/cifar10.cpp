@@ -3,7 +3,7 @@
 #include "data/cifar_files.hpp"
 
 namespace expunge::data {
-namespace {
+namespace cifar10 {
 
 const RegisterReader entry{
     cifar_reader({.name = "cifar10",
@@ -28,5 +28,5 @@ const RegisterReader entry{
                   .label_bytes = 1,
                   .label_at = 0})};
 
-}  // namespace
+}  // namespace cifar10
 }  // namespace expunge::data

@@ -3,7 +3,7 @@
 #include "data/cifar_files.hpp"
 
 namespace expunge::data {
-namespace {
+namespace cifar100 {
 
 const RegisterReader entry{cifar_reader(
     {.name = "cifar100",
@@ -24,5 +24,5 @@ const RegisterReader entry{cifar_reader(
     // A record is the coarse label, the fine label, the pixels.
     {.train_files = {"train.bin"}, .test_files = {"test.bin"}, .label_bytes = 2, .label_at = 1})};
 
-}  // namespace
+}  // namespace cifar100
 }  // namespace expunge::data

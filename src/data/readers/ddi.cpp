@@ -6,7 +6,7 @@
 #include "data/text_samples.hpp"
 
 namespace expunge::data {
-namespace {
+namespace ddi {
 
 bool present(const fs::path& root) {
   std::error_code error;
@@ -42,5 +42,5 @@ const RegisterReader entry{{.info = text_info({.name = "ddi",
                             .measure = measure,
                             .read = read}};
 
-}  // namespace
+}  // namespace ddi
 }  // namespace expunge::data

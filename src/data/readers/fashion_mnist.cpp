@@ -6,7 +6,7 @@
 #include "data/idx_file.hpp"
 
 namespace expunge::data {
-namespace {
+namespace fashion_mnist {
 
 const char* images_name(Side side) {
   return side == Side::kTrain ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte";
@@ -81,5 +81,5 @@ const RegisterReader entry{
      .measure = measure,
      .read = read}};
 
-}  // namespace
+}  // namespace fashion_mnist
 }  // namespace expunge::data

@@ -12,7 +12,7 @@
 #include "data/dataset.hpp"
 
 namespace expunge::data {
-namespace {
+namespace flickr8k {
 
 constexpr const char* kCaptions = "Flickr8k_text/Flickr8k.token.txt";
 
@@ -131,5 +131,5 @@ const RegisterReader entry{{.info = {.name = "flickr8k",
                             .measure = measure,
                             .read = read}};
 
-}  // namespace
+}  // namespace flickr8k
 }  // namespace expunge::data

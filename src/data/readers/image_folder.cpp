@@ -2,7 +2,7 @@
 #include "data/class_folders.hpp"
 
 namespace expunge::data {
-namespace {
+namespace image_folder {
 
 const RegisterReader entry{{.info = {.name = "image_folder",
                                      .title = "Image folder",
@@ -18,5 +18,5 @@ const RegisterReader entry{{.info = {.name = "image_folder",
                             .measure = measure_class_folders,
                             .read = read_class_folders}};
 
-}  // namespace
+}  // namespace image_folder
 }  // namespace expunge::data

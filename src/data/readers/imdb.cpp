@@ -7,7 +7,7 @@
 #include "data/text_samples.hpp"
 
 namespace expunge::data {
-namespace {
+namespace imdb {
 
 bool present(const fs::path& root) {
   std::error_code error;
@@ -44,5 +44,5 @@ const RegisterReader entry{{.info = text_info({.name = "imdb",
                             .measure = measure,
                             .read = read}};
 
-}  // namespace
+}  // namespace imdb
 }  // namespace expunge::data

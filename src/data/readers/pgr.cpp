@@ -11,7 +11,7 @@
 #include "data/dataset.hpp"
 
 namespace expunge::data {
-namespace {
+namespace pgr {
 
 const char* file_of(Side side) { return side == Side::kTrain ? "train.tsv" : "test.tsv"; }
 
@@ -109,5 +109,5 @@ const RegisterReader entry{
      .measure = measure,
      .read = read}};
 
-}  // namespace
+}  // namespace pgr
 }  // namespace expunge::data

@@ -4,7 +4,7 @@
 #include "data/text_samples.hpp"
 
 namespace expunge::data {
-namespace {
+namespace rotten_tomatoes {
 
 std::vector<fs::path> sources(const fs::path& root) {
   return {root / "rt-polarity.neg", root / "rt-polarity.pos"};
@@ -42,5 +42,5 @@ const RegisterReader entry{
      .measure = measure,
      .read = read}};
 
-}  // namespace
+}  // namespace rotten_tomatoes
 }  // namespace expunge::data

@@ -5,7 +5,7 @@
 #include "data/text_samples.hpp"
 
 namespace expunge::data {
-namespace {
+namespace text_table {
 
 fs::path file_of(const fs::path& root, Side side) {
   const std::string stem = side == Side::kTrain ? "train" : "test";
@@ -54,5 +54,5 @@ const RegisterReader entry{{.info = text_info({.name = "text_table",
                             .measure = measure,
                             .read = read}};
 
-}  // namespace
+}  // namespace text_table
 }  // namespace expunge::data

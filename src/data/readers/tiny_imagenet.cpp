@@ -11,7 +11,7 @@
 #include "data/image_file.hpp"
 
 namespace expunge::data {
-namespace {
+namespace tiny_imagenet {
 
 using Labelled = std::pair<fs::path, std::int64_t>;
 
@@ -125,5 +125,5 @@ const RegisterReader entry{
      .measure = measure,
      .read = read}};
 
-}  // namespace
+}  // namespace tiny_imagenet
 }  // namespace expunge::data

@@ -11,7 +11,7 @@
 #include "data/byte_text.hpp"
 
 namespace expunge::data {
-namespace {
+namespace tofu {
 
 constexpr std::int64_t kPairsOfAnAuthor = 20;
 
@@ -97,5 +97,5 @@ const RegisterReader entry{{.info = {.name = "tofu",
                             .measure = measure,
                             .read = read}};
 
-}  // namespace
+}  // namespace tofu
 }  // namespace expunge::data

@@ -41,14 +41,14 @@ std::size_t contraction(std::string_view text) {
 }
 
 // The kind of a character in GPT-2's and CLIP's patterns.
-std::uint8_t class_of(std::uint8_t bits) { return bits & (kLetter | kNumber | kSpace); }
+std::uint8_t class_bits(std::uint8_t bits) { return bits & (kLetter | kNumber | kSpace); }
 
 // The end of the run of characters of one class that begins at `at`.
 std::size_t run_end(std::string_view text, std::size_t at, std::uint8_t kind,
                     const std::uint8_t* properties) {
   while (at < text.size()) {
     std::size_t behind = at;
-    if (class_of(properties[unicode::next(text, behind)]) != kind) break;
+    if (class_bits(properties[unicode::next(text, behind)]) != kind) break;
     at = behind;
   }
   return at;
@@ -74,7 +74,7 @@ void byte_level(std::string_view text, std::vector<std::string_view>& words) {
       at += length;
     } else {
       std::size_t peek = at + (text[at] == ' ' && at + 1 < text.size() ? 1 : 0), from = peek;
-      const std::uint8_t kind = class_of(properties[unicode::next(text, peek)]);
+      const std::uint8_t kind = class_bits(properties[unicode::next(text, peek)]);
       if (!(kind & kSpace)) {
         at = run_end(text, from, kind, properties);
       } else {  // white space, without its last character where a word follows and it is not the only one
@@ -94,7 +94,7 @@ void clip(std::string_view text, std::vector<std::string_view>& words) {
     if (const std::size_t length = contraction(text.substr(at))) {
       at += length;
     } else {
-      const std::uint8_t kind = class_of(properties[unicode::next(text, at)]);
+      const std::uint8_t kind = class_bits(properties[unicode::next(text, at)]);
       if (kind & kSpace) continue;
       if (!(kind & kNumber)) at = run_end(text, at, kind, properties);
     }

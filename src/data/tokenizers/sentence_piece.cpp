@@ -12,7 +12,7 @@ namespace expunge::data {
 namespace {
 
 using Kind = NormalizerStep::Kind;
-constexpr const char* kMeta = "\xE2\x96\x81";
+constexpr const char* kMetaspace = "\xE2\x96\x81";
 
 // ALBERT scores pieces such as "2," so low that they are cut in two.
 bool digit_and_comma(const std::string& piece) {
@@ -106,8 +106,8 @@ void llama(const SentencePieceFile& model, const std::string& place, TokenizerPa
                 {Item::kFirst, -1, 0},
                 {Item::kSpecial, parts.begin, 1},
                 {Item::kSecond, -1, 1}};
-  if (model.dummy_prefix) parts.normalizer.push_back({.kind = Kind::kPrepend, .to = kMeta});
-  parts.normalizer.push_back({.kind = Kind::kReplace, .from = " ", .to = kMeta});
+  if (model.dummy_prefix) parts.normalizer.push_back({.kind = Kind::kPrepend, .to = kMetaspace});
+  parts.normalizer.push_back({.kind = Kind::kReplace, .from = " ", .to = kMetaspace});
 }
 
 std::shared_ptr<const PieceModel> model_of(const SentencePieceFile& file, bool split_numbers,
