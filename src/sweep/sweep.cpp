@@ -10,6 +10,7 @@
 #include "core/hash.hpp"
 #include "metrics/metric.hpp"
 #include "sweep/axes.hpp"
+#include "sweep/outline.hpp"
 #include "sweep/sections.hpp"
 
 namespace expunge::sweep {
@@ -17,19 +18,64 @@ namespace {
 
 using nlohmann::json;
 
+// Where data lie is no part of what a cell is.
+json science_of(const json& settings) {
+  json science = settings;
+  if (science.contains("dataset_options")) science["dataset_options"].erase("path");
+  if (science.contains("evaluate") && science["evaluate"].contains("transfer"))
+    for (auto& set : science["evaluate"]["transfer"]) set["options"].erase("path");
+  return science;
+}
+
+// The text whose hash is a cell's id, for cells that differ in seed and original alone: making and printing
+// the settings of each would take most of the time of a large sweep.
+class CanonicalText {
+ public:
+  CanonicalText() = default;
+  explicit CanonicalText(json settings) {
+    settings["original_id"] = settings["seed"] = nullptr;
+    const json science = science_of(settings);
+    std::string* part = &before_original_;
+    const char* separator = "{";
+    for (const auto& [key, value] : science.items()) {
+      *part += separator + json(key).dump() + ":";
+      separator = ",";
+      if (key == "original_id")
+        part = &before_seed_;
+      else if (key == "seed")
+        part = &rest_;
+      else
+        *part += value.dump();
+    }
+    rest_ += "}";
+  }
+  std::string id(const std::string& original_id, std::int64_t seed) const {
+    return sha256_hex(fmt::format("{}\"{}\"{}{}{}", before_original_, original_id, before_seed_, seed, rest_))
+        .substr(0, 16);
+  }
+
+ private:
+  std::string before_original_, before_seed_, rest_;
+};
+
 // What the cells of one (data set, model, method, ratio) share.
 struct Family {
   bool usable = false;
   std::size_t base = 0;
   json settings;  // of a cell, without seed and original_id
+  CanonicalText text;
   double flops = 0, retrain_flops = 0, eval_flops = 0, budget_flops = 0;
   std::int64_t total_steps = 0;
 };
 
 class Expansion {
  public:
-  Expansion(const Axes& axes, Sections& sections, Plan& plan)
-      : axes_(axes), sections_(sections), plan_(plan), reduction_(sections.reduction()) {}
+  Expansion(const Axes& axes, Sections& sections, Plan& plan, bool with_settings)
+      : axes_(axes),
+        sections_(sections),
+        plan_(plan),
+        with_settings_(with_settings),
+        reduction_(sections.reduction()) {}
 
   void run() {
     plan_.cells.reserve(axes_.points.size());
@@ -178,6 +224,7 @@ class Expansion {
                     {"budget", budget},
                     {"reduction", reduction_}};
     if (!base.requests.empty()) out.settings["data"]["requests"] = base.requests;
+    out.text = CanonicalText(out.settings);
     return out;
   }
 
@@ -226,10 +273,13 @@ class Expansion {
     cell.ratio = point.ratio;
     cell.seed = point.seed;
     cell.original = original_of(family.base, point.original_seed);
-    cell.settings = family.settings;
-    cell.settings["seed"] = point.seed;
-    cell.settings["original_id"] = plan_.originals[cell.original].id;
-    cell.id = settings_id(cell.settings);
+    const std::string& original_id = plan_.originals[cell.original].id;
+    if (with_settings_) {
+      cell.settings = family.settings;
+      cell.settings["seed"] = point.seed;
+      cell.settings["original_id"] = original_id;
+    }
+    cell.id = family.text.id(original_id, point.seed);
     cell.flops = family.flops;
     cell.retrain_flops = family.retrain_flops;
     cell.eval_flops = family.eval_flops;
@@ -241,6 +291,7 @@ class Expansion {
   const Axes& axes_;
   Sections& sections_;
   Plan& plan_;
+  const bool with_settings_;
   std::string reduction_;
   std::vector<Base> bases_;
   std::map<std::pair<std::string, std::string>, std::size_t> base_index_;
@@ -263,25 +314,8 @@ std::vector<std::string> distinct(const std::vector<Point>& points, Name name) {
   return {out.begin(), out.end()};
 }
 
-}  // namespace
-
-std::string settings_id(const json& settings) {
-  // Where data lie is no part of what a cell is.
-  json science = settings;
-  if (science.contains("dataset_options")) science["dataset_options"].erase("path");
-  if (science.contains("evaluate") && science["evaluate"].contains("transfer"))
-    for (auto& set : science["evaluate"]["transfer"]) set["options"].erase("path");
-  return sha256_hex(science.dump()).substr(0, 16);
-}
-
-int default_ranks_per_cell(const Plan& plan, int world_size) {
-  constexpr std::int64_t kLargeModel = 20'000'000;
-  const bool large = std::any_of(plan.originals.begin(), plan.originals.end(),
-                                 [](const Original& original) { return original.parameters >= kLargeModel; });
-  return large ? world_size : 1;
-}
-
-Plan load(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+Plan expand(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+            bool with_settings) {
   const config::Job job = config::read_job(file, overrides);
   config::Diagnostics problems;
   const Axes axes = read_axes(job, problems);
@@ -297,11 +331,32 @@ Plan load(const std::filesystem::path& file, const std::vector<std::string>& ove
     for (const auto& column : metrics::find_metric(name)->columns)
       if (std::find(plan.row_names.begin(), plan.row_names.end(), column.name) == plan.row_names.end())
         plan.row_names.push_back(column.name);
-  Expansion(axes, sections, plan).run();
+  Expansion(axes, sections, plan, with_settings).run();
   problems.throw_if_any();
   sections.throw_if_missing();
   plan.sha256 = hash_of_ids(plan);
   return plan;
+}
+
+}  // namespace
+
+std::string settings_id(const json& settings) {
+  return sha256_hex(science_of(settings).dump()).substr(0, 16);
+}
+
+int default_ranks_per_cell(const Plan& plan, int world_size) {
+  constexpr std::int64_t kLargeModel = 20'000'000;
+  const bool large = std::any_of(plan.originals.begin(), plan.originals.end(),
+                                 [](const Original& original) { return original.parameters >= kLargeModel; });
+  return large ? world_size : 1;
+}
+
+Plan load(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  return expand(file, overrides, true);
+}
+
+Plan load_outline(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  return expand(file, overrides, false);
 }
 
 }  // namespace expunge::sweep
