@@ -319,7 +319,7 @@ TEST(Store, LengthsThatAreNoneMakeNoSummary) {
     std::string wrong = bytes;
     wrong.replace(at, 8, std::string(8, '\x7f'));
     const auto header = summary_of(wrong);
-    if (header) EXPECT_LE(header->row.size(), 3u);
+    if (header) EXPECT_LE(header->row.size(), bytes.size() / sizeof(double));
   }
   std::string trailer = bytes;
   trailer.replace(bytes.size() - 16, 8, std::string(8, '\xff'));
@@ -340,8 +340,11 @@ TEST(Store, AFolderInThePlaceOfAFileIsPutAside) {
   write_checkpoint(folder / "checkpoint.h5", {});
   EXPECT_EQ(exit_code_of([&] { read_checkpoint(folder / "checkpoint.h5"); }), 0);
   std::size_t aside = 0;
-  for (const auto& entry : fs::directory_iterator(folder.path()))
-    if (entry.is_directory()) ++aside, EXPECT_EQ(read_file(entry.path() / "kept"), "something");
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    if (!entry.is_directory()) continue;
+    ++aside;
+    EXPECT_EQ(read_file(entry.path() / "kept"), "something");
+  }
   EXPECT_EQ(aside, 2u);
 }
 
