@@ -10,6 +10,7 @@
 #include "core/hash.hpp"
 #include "metrics/metric.hpp"
 #include "sweep/axes.hpp"
+#include "sweep/canonical_text.hpp"
 #include "sweep/outline.hpp"
 #include "sweep/sections.hpp"
 
@@ -17,46 +18,6 @@ namespace expunge::sweep {
 namespace {
 
 using nlohmann::json;
-
-// Where data lie is no part of what a cell is.
-json science_of(const json& settings) {
-  json science = settings;
-  if (science.contains("dataset_options")) science["dataset_options"].erase("path");
-  if (science.contains("evaluate") && science["evaluate"].contains("transfer"))
-    for (auto& set : science["evaluate"]["transfer"]) set["options"].erase("path");
-  return science;
-}
-
-// The text whose hash is a cell's id, for cells that differ in seed and original alone: making and printing
-// the settings of each would take most of the time of a large sweep.
-class CanonicalText {
- public:
-  CanonicalText() = default;
-  explicit CanonicalText(json settings) {
-    settings["original_id"] = settings["seed"] = nullptr;
-    const json science = science_of(settings);
-    std::string* part = &before_original_;
-    const char* separator = "{";
-    for (const auto& [key, value] : science.items()) {
-      *part += separator + json(key).dump() + ":";
-      separator = ",";
-      if (key == "original_id")
-        part = &before_seed_;
-      else if (key == "seed")
-        part = &rest_;
-      else
-        *part += value.dump();
-    }
-    rest_ += "}";
-  }
-  std::string id(const std::string& original_id, std::int64_t seed) const {
-    return sha256_hex(fmt::format("{}\"{}\"{}{}{}", before_original_, original_id, before_seed_, seed, rest_))
-        .substr(0, 16);
-  }
-
- private:
-  std::string before_original_, before_seed_, rest_;
-};
 
 // What the cells of one (data set, model, method, ratio) share.
 struct Family {
