@@ -56,6 +56,9 @@ void write_cells(const h5::Handle& file, const Board& board) {
   std::vector<double> ratios;
   std::vector<std::int64_t> seeds, ends;
   std::string configs;
+  std::size_t bytes_of_configs = 0;
+  for (const auto& row : board.rows) bytes_of_configs += row.config_json.size();
+  configs.reserve(bytes_of_configs);  // as it grows it would be in memory twice
   for (const auto& row : board.rows) {
     ratios.push_back(row.cell.ratio);
     seeds.push_back(row.cell.seed);

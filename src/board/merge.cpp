@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "board/scan.hpp"
 #include "core/error.hpp"
@@ -20,12 +22,11 @@ constexpr std::size_t kMostLines = 20;
 
 // Of several stores of one cell: equal science keeps any of them; else the one of the latest restart stands,
 // then the first name.
-const Found& choose(std::vector<const Found*>& stores, const PlannedCell& cell, Merge& merge,
-                    std::string& reason) {
+Found& choose(std::vector<Found*>& stores, const PlannedCell& cell, Merge& merge, std::string& reason) {
   std::stable_sort(stores.begin(), stores.end(), [](const Found* a, const Found* b) {
     return a->header.restart_count > b->header.restart_count;
   });
-  const Found& kept = *stores.front();
+  Found& kept = *stores.front();
   bool same = true;
   for (const auto* other : stores) same &= other->header.science_sha256 == kept.header.science_sha256;
   for (std::size_t i = 1; i < stores.size(); ++i)
@@ -75,33 +76,34 @@ void explain(Row& row, const Found* broken, const fs::path& folder, Merge& merge
   merge.problems["missing"].push_back(fmt::format("{} {}: {}", row.cell.id, row.cell.key, row.reason));
 }
 
-void take(Row& row, const Found& found, const std::vector<std::string>& timing_names) {
-  const auto& h = found.header;
-  row.status = h.status;
-  if (row.reason.empty()) row.reason = h.status_text;
-  row.values = h.row;
+// Moves what the store said into the row: a large sweep is in memory once.
+void take(Row& row, Found& found, const std::vector<std::string>& timing_names) {
+  auto& h = found.header;
+  row.status = std::move(h.status);
+  if (row.reason.empty()) row.reason = std::move(h.status_text);
+  row.values = std::move(h.row);
   for (std::size_t t = 0; t < timing_names.size(); ++t)
     if (const auto at = h.timing.find(timing_names[t]); at != h.timing.end()) row.timing[t] = at->second;
-  row.parameter_hash = h.parameter_hash;
-  row.science_sha256 = h.science_sha256;
-  row.config_sha256 = h.config_sha256;
-  row.config_json = h.config_json;
-  row.git_hash = h.git_hash;
-  row.host = h.host;
+  row.parameter_hash = std::move(h.parameter_hash);
+  row.science_sha256 = std::move(h.science_sha256);
+  row.config_sha256 = std::move(h.config_sha256);
+  row.config_json = std::move(h.config_json);
+  row.git_hash = std::move(h.git_hash);
+  row.host = std::move(h.host);
+  h.timing.clear();
 }
 
 // Stores by the cell they belong to, and what is wrong with the others.
 struct Sorted {
-  std::unordered_map<std::string, std::vector<const Found*>> good;
+  std::unordered_map<std::string_view, std::vector<Found*>> good;
   std::unordered_map<std::string, const Found*> broken;  // by the id in the file's name
 };
 
 Sorted sort_out(const SweepPlan& plan, Scan& scan, Merge& merge) {
   Sorted out;
-  std::set<std::string> planned;
+  std::unordered_set<std::string_view> planned;
   for (const auto& cell : plan.cells) planned.insert(cell.id);
   for (auto& found : scan.found) {
-    const std::string stem = fs::path(found.file).stem().string();
     if (found.state.empty() && found.header.kind != "run") {
       found.state = "foreign";
       found.reason = fmt::format("holds an {}", found.header.kind);
@@ -115,6 +117,7 @@ Sorted sort_out(const SweepPlan& plan, Scan& scan, Merge& merge) {
       continue;
     }
     merge.problems[found.state].push_back(fmt::format("cells/{}: {}", found.file, found.reason));
+    const std::string stem = fs::path(found.file).stem().string();
     if (planned.count(stem)) out.broken[stem] = &found;
   }
   return out;
@@ -143,19 +146,20 @@ void list_conflicts(const fs::path& folder, Merge& merge) {
 
 }  // namespace
 
-Merge merge(const fs::path& folder, int processes, const fs::path& index) {
+Merge merge(const fs::path& folder, int readers, const fs::path& index) {
   const SweepPlan plan = read_plan(folder / "plan.json");
   Merge out;
   Board& board = out.board;
   board.sweep = plan.name;
   board.sweep_sha256 = plan.sha256;
   board.row_names = plan.row_names;
-  Scan scan = scan_stores(folder / "cells", plan.row_names, processes, index);
+  Scan scan = scan_stores(folder / "cells", plan.row_names, readers, index);
   Sorted sorted = sort_out(plan, scan, out);
   std::set<std::string> timing;
   for (const auto& [id, stores] : sorted.good)
     for (const auto& [name, seconds] : stores.front()->header.timing) timing.insert(name);
   board.timing_names.assign(timing.begin(), timing.end());
+  board.rows.reserve(plan.cells.size());
   for (std::size_t i = 0; i < plan.cells.size(); ++i) {
     Row row;
     row.cell = plan.cells[i];

@@ -18,8 +18,8 @@ struct Merge {
   std::vector<std::size_t> again;  // indices, in the plan's order, of the cells without a result
 };
 
-// DataError 66 or 65 for the plan. `processes` and `index` as for scan_stores.
-Merge merge(const std::filesystem::path& folder, int processes = 0, const std::filesystem::path& index = {});
+// DataError 66 or 65 for the plan. `readers` and `index` as for scan_stores.
+Merge merge(const std::filesystem::path& folder, int readers = 0, const std::filesystem::path& index = {});
 
 // Where `reduce` keeps what it has read: OUT/SWEEP/board.index.
 inline std::filesystem::path index_path(const std::filesystem::path& folder) {

@@ -1,14 +1,14 @@
 #include "board/scan.hpp"
 
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <future>
+#include <numeric>
+#include <system_error>
+#include <thread>
 
-#include "board/pack.hpp"
 #include "board/store_index.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
@@ -16,25 +16,53 @@
 namespace expunge::board {
 namespace {
 
-constexpr std::size_t kFilesWorthAProcess = 200;
+constexpr std::size_t kFilesWorthAReader = 50;
+constexpr unsigned kReadersPerCore = 4;
 
-std::vector<std::string> files_below(const fs::path& folder, std::vector<std::string>& unfinished) {
-  std::vector<std::string> out;
+struct File {
+  std::string name;     // relative to the scanned folder
+  std::string problem;  // why it cannot be read, where that is known already
+  FileVersion version;
+  ino_t inode = 0;
+};
+
+struct Listing {
+  std::vector<File> files;  // by name
+  std::vector<std::string> unfinished;
+};
+
+// `prefix`: the folder relative to `root`, with its slash.
+void list_below(const fs::path& root, const std::string& prefix, Listing& out) {
   std::error_code error;
-  if (!fs::exists(folder, error)) return out;
-  try {
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      if (name.find(".tmp.") != std::string::npos)
-        unfinished.push_back(entry.path().lexically_relative(folder).string());
-      else if (entry.path().extension() == ".h5" && !entry.is_directory())
-        out.push_back(entry.path().lexically_relative(folder).string());
-    }
-  } catch (const fs::filesystem_error& failure) {
-    throw DataError::missing(fmt::format("{}: cannot list: {}", folder.string(), failure.code().message()));
+  fs::directory_iterator entries(root / prefix, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const std::string name = entries->path().filename().string();
+    std::error_code unknown;
+    const bool folder = entries->is_directory(unknown), store = name.ends_with(".h5");
+    if (name.find(".tmp.") != std::string::npos)
+      out.unfinished.push_back(prefix + name);
+    else if (folder && !store)
+      list_below(root, prefix + name + "/", out);
+    else if (store)
+      out.files.push_back({prefix + name, folder ? "not a file" : "", {}, 0});
   }
-  std::sort(out.begin(), out.end());
-  std::sort(unfinished.begin(), unfinished.end());
+  if (error) out.files.push_back({prefix, "cannot list the folder: " + error.message(), {}, 0});
+}
+
+Listing list_files(const fs::path& folder) {
+  Listing out;
+  std::error_code ignored;
+  if (!fs::exists(folder, ignored)) return out;
+  list_below(folder, "", out);
+  std::sort(out.files.begin(), out.files.end(), [](const File& a, const File& b) { return a.name < b.name; });
+  std::sort(out.unfinished.begin(), out.unfinished.end());
+  const std::string root = folder.string() + "/";
+  for (auto& file : out.files) {
+    struct stat info {};
+    if (::stat((root + file.name).c_str(), &info) != 0) continue;
+    file.version = FileVersion::of(info);
+    file.inode = info.st_ino;
+  }
   return out;
 }
 
@@ -55,14 +83,20 @@ bool reorder(const fs::path& path, store::RowHeader& header, const std::vector<s
   return true;
 }
 
-Found read_one(const fs::path& folder, const std::string& file, const std::vector<std::string>& row_names,
+Found read_one(const fs::path& folder, const File& file, const std::vector<std::string>& row_names,
                const std::string& schema) {
   Found out;
-  out.file = file;
+  out.file = file.name;
+  if (!file.problem.empty()) {
+    out.state = "corrupt";
+    out.reason = file.problem;
+    return out;
+  }
   try {
-    out.header = store::read_row(folder / file);
+    out.header = store::read_row(folder / file.name);
     std::string lacking;
-    if (out.header.row_schema_sha256 != schema && !reorder(folder / file, out.header, row_names, lacking)) {
+    if (out.header.row_schema_sha256 != schema &&
+        !reorder(folder / file.name, out.header, row_names, lacking)) {
       out.state = "foreign";
       out.reason = fmt::format("made without the column {}; run the cell again with --fresh", lacking);
     }
@@ -70,124 +104,67 @@ Found read_one(const fs::path& folder, const std::string& file, const std::vecto
     out.state = "corrupt";
     out.reason = error.what();
     // Messages begin with the full path; the relative one stands beside them.
-    const std::string prefix = (folder / file).string() + ": ";
+    const std::string prefix = (folder / file.name).string() + ": ";
     if (out.reason.rfind(prefix, 0) == 0) out.reason.erase(0, prefix.size());
   }
   return out;
 }
 
-std::vector<Found> read_slice(const fs::path& folder, const std::vector<std::string>& files,
-                              std::size_t begin, std::size_t end, const std::vector<std::string>& row_names) {
+std::size_t readers_for(std::size_t files, int asked) {
+  if (asked > 0) return std::min(static_cast<std::size_t>(asked), std::max<std::size_t>(1, files));
+  const std::size_t most = kReadersPerCore * std::max(1u, std::thread::hardware_concurrency());
+  return std::min(most, 1 + files / kFilesWorthAReader);
+}
+
+// Reads these files. They are taken in the order of their inodes, which is near to that on the disk.
+std::vector<Found> read_files(const fs::path& folder, const std::vector<const File*>& files,
+                              const std::vector<std::string>& row_names, int readers) {
   const std::string schema = store::row_schema_sha256(row_names);
-  std::vector<Found> out;
-  for (std::size_t i = begin; i < end; ++i) out.push_back(read_one(folder, files[i], row_names, schema));
-  return out;
-}
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
-
-// A process that reads its slice into an anonymous file.
-struct Reader {
-  pid_t pid = -1;
-  int fd = -1;
-};
-
-Reader start(const fs::path& folder, const std::vector<std::string>& files, std::size_t begin,
-             std::size_t end, const std::vector<std::string>& row_names) {
-  Reader reader;
-  reader.fd = ::memfd_create("expunge-scan", MFD_CLOEXEC);
-  if (reader.fd < 0) return reader;
-  reader.pid = ::fork();
-  if (reader.pid != 0) return reader;
-  // The child: no destructors, no exit handlers, nothing of the parent's is flushed twice.
-  int code = 1;
+  std::vector<std::size_t> order(files.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return files[a]->inode < files[b]->inode; });
+  std::vector<Found> found(files.size());
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i = next++; i < order.size(); i = next++)
+      found[order[i]] = read_one(folder, *files[order[i]], row_names, schema);
+  };
+  std::vector<std::future<void>> others;
   try {
-    Writer out;
-    for (auto& found : read_slice(folder, files, begin, end, row_names)) pack(out, found);
-    code = write_all(reader.fd, out.bytes()) ? 0 : 1;
-  } catch (...) {
+    for (std::size_t k = 1; k < readers_for(files.size(), readers); ++k)
+      others.push_back(std::async(std::launch::async, work));
+  } catch (const std::system_error&) {  // no more threads to be had: those that are there do it
   }
-  ::_exit(code);
-}
-
-// The results of a reader; false when it failed.
-bool finish(const Reader& reader, std::size_t expected, std::vector<Found>& out) {
-  int status = 0;
-  pid_t done = -1;
-  if (reader.pid > 0) {
-    do {
-      done = ::waitpid(reader.pid, &status, 0);
-    } while (done < 0 && errno == EINTR);
-  }
-  bool good = done == reader.pid && done > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  if (good) {
-    const std::string bytes = read_file(fmt::format("/proc/self/fd/{}", reader.fd));
-    Bytes from(bytes);
-    for (std::size_t i = 0; i < expected; ++i) out.push_back(unpack(from));
-  }
-  if (reader.fd >= 0) ::close(reader.fd);
-  return good;
-}
-
-int cores_at_hand() {
-  cpu_set_t set;
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-// Reads these files, by several processes.
-std::vector<Found> read_files(const fs::path& folder, const std::vector<std::string>& files,
-                              const std::vector<std::string>& row_names, int processes) {
-  auto slices = static_cast<std::size_t>(processes > 0 ? processes : cores_at_hand());
-  if (processes <= 0) slices = std::min(slices, 1 + files.size() / kFilesWorthAProcess);
-  slices = std::max<std::size_t>(1, std::min(slices, files.size()));
-  const auto edge = [&](std::size_t k) { return files.size() * k / slices; };
-  std::vector<Reader> readers;
-  for (std::size_t k = 1; k < slices; ++k)
-    readers.push_back(start(folder, files, edge(k), edge(k + 1), row_names));
-  auto found = read_slice(folder, files, 0, edge(1), row_names);
-  for (std::size_t k = 1; k < slices; ++k) {
-    if (finish(readers[k - 1], edge(k + 1) - edge(k), found)) continue;
-    // It could not be started or was killed: its part is read here.
-    auto rest = read_slice(folder, files, edge(k), edge(k + 1), row_names);
-    std::move(rest.begin(), rest.end(), std::back_inserter(found));
-  }
+  work();
+  for (auto& other : others) other.get();
   return found;
 }
 
 }  // namespace
 
-Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int processes,
+Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int readers,
                  const fs::path& index_path) {
   Scan scan;
-  const auto files = files_below(folder, scan.unfinished);
-  if (index_path.empty()) {
-    scan.found = read_files(folder, files, row_names, processes);
-    return scan;
-  }
+  Listing listing = list_files(folder);
+  scan.unfinished = std::move(listing.unfinished);
   StoreIndex index(index_path, store::row_schema_sha256(row_names));
-  std::vector<std::string> unknown;
-  for (const auto& file : files)
-    if (!index.look_up(folder, file)) unknown.push_back(file);
-  auto fresh = read_files(folder, unknown, row_names, processes);
-  scan.found.reserve(files.size());
+  std::vector<const File*> unknown;
+  for (const auto& file : listing.files)
+    if (!index.knows(file.name, file.version)) unknown.push_back(&file);
+  auto fresh = read_files(folder, unknown, row_names, readers);
+  index.begin(listing.files.size() - unknown.size(), fresh);
+  scan.found.reserve(listing.files.size());
   auto next = fresh.begin();
-  for (const auto& file : files) {
-    if (next != fresh.end() && next->file == file) {
-      index.add(*next);
+  for (const auto& file : listing.files) {
+    if (next != fresh.end() && next->file == file.name) {
+      index.add(*next, file.version);
       scan.found.push_back(std::move(*next++));
     } else {
-      scan.found.push_back(index.take(file));
+      scan.found.push_back(index.take(file.name));
     }
   }
-  index.save();
+  index.publish();
   return scan;
 }
 

@@ -1,5 +1,5 @@
-// Reads the stores under a sweep's folder, by several processes at once: HDF5 has one lock a process, so
-// threads would not help.
+// Reads the stores under a sweep's folder, several at once: from their summaries, so that the time goes into
+// the file system and not into HDF5.
 #pragma once
 
 #include <filesystem>
@@ -23,11 +23,13 @@ struct Scan {
   std::vector<std::string> unfinished;  // files that a writer has not published (NAME.tmp.HOST.PID)
 };
 
-// Every *.h5 below `folder` (which may be absent). A store that lacks one of `row_names` is foreign.
-// `processes` = 0: one per core at hand, fewer for few files. `index`: a file that keeps what good stores
-// said between calls, so that only those are read whose name, size or time of change is new; empty: all are
-// read. A damaged index, or one for other columns, is made again.
+// Every *.h5 below `folder` (which may be absent). A store that lacks one of `row_names` is foreign; what
+// cannot be read (a folder with a store's name, a folder that cannot be listed, an input error) is corrupt.
+// `readers`: files read at once; 0: more than there are cores, because most of the time a reader waits for
+// the disk. `index`: a file that keeps what good stores said between calls, so that only those are read whose
+// name, size or times of change are new; empty: all are read. A damaged index, or one for other columns, is
+// made again.
 Scan scan_stores(const std::filesystem::path& folder, const std::vector<std::string>& row_names,
-                 int processes = 0, const std::filesystem::path& index = {});
+                 int readers = 0, const std::filesystem::path& index = {});
 
 }  // namespace expunge::board

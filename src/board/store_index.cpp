@@ -1,99 +1,134 @@
 #include "board/store_index.hpp"
 
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "board/pack.hpp"
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
 #include "core/error.hpp"
-#include "core/files.hpp"
 #include "core/hash.hpp"
 #include "core/log.hpp"
+#include "store/summary.hpp"
 
 namespace expunge::board {
 namespace {
 
-constexpr std::string_view kMagic = "expunge index 1\n";
-constexpr std::size_t kHashDigits = 32;
+constexpr std::string_view kMagic = "expunge index 2\n";
+
+// An entry as it lies in the file: its hash, then its text with the length in front.
+std::string entry_of(const std::string& body) {
+  store::Writer out;
+  out.number(xxh64(body.data(), body.size()));
+  out.text(body);
+  return out.bytes();
+}
+
+std::int64_t nanoseconds(const timespec& t) {
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
 
 }  // namespace
+
+FileVersion FileVersion::of(const struct stat& info) {
+  return {static_cast<std::uint64_t>(info.st_size), nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+}
 
 StoreIndex::StoreIndex(fs::path path, std::string row_schema_sha256)
     : path_(std::move(path)), schema_(std::move(row_schema_sha256)) {
   std::error_code ignored;
-  if (!fs::exists(path_, ignored)) return;
+  if (path_.empty() || !fs::exists(path_, ignored)) return;
   try {
-    bytes_ = read_file(path_);
+    old_ = std::make_unique<MappedFile>(path_);
     parse();
-  } catch (const Error&) {  // damaged: every store is read again
-    known_.clear();
+  } catch (const Error&) {  // unreadable, or cut within an entry: what follows is read from the stores
   }
 }
 
+StoreIndex::~StoreIndex() { discard(); }
+
 void StoreIndex::parse() {
-  const std::string_view all = bytes_;
-  const std::size_t head = kMagic.size() + kHashDigits;
-  if (all.size() < head || all.substr(0, kMagic.size()) != kMagic) return;
-  const auto body = all.substr(head);
-  if (xxh128_hex(body.data(), body.size()) != all.substr(kMagic.size(), kHashDigits)) return;
-  Bytes from(body);
+  const std::string_view all = old_->view();
+  if (!all.starts_with(kMagic)) return;
+  store::Bytes from(all.substr(kMagic.size()));
   if (from.text() != schema_) return;
+  known_.reserve(all.size() / 2048);
   while (!from.empty()) {
-    const std::string file(from.text());
+    const auto hash = from.number<std::uint64_t>();
+    const auto body = from.text();
+    if (xxh64(body.data(), body.size()) != hash) return;
+    store::Bytes fields(body);
+    const auto file = fields.text();
     Entry entry;
-    entry.version.size = from.number<std::uint64_t>();
-    entry.version.changed = from.number<std::int64_t>();
-    entry.packed = from.text();
+    entry.version = fields.number<FileVersion>();
+    entry.header = fields.text();
+    constexpr std::size_t kFrame = sizeof hash + sizeof(std::size_t);
+    entry.bytes = {body.data() - kFrame, body.size() + kFrame};
     known_.emplace(file, entry);
   }
 }
 
-bool StoreIndex::look_up(const fs::path& folder, const std::string& file) {
-  struct stat info {};
-  if (::stat((folder / file).c_str(), &info) != 0) return false;
-  const Version version{
-      static_cast<std::uint64_t>(info.st_size),
-      static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec};
-  now_[file] = version;
+bool StoreIndex::knows(const std::string& file, const FileVersion& version) const {
   const auto found = known_.find(file);
   return found != known_.end() && found->second.version == version;
 }
 
+void StoreIndex::begin(std::size_t known, const std::vector<Found>& fresh) {
+  const bool news = known != known_.size() ||
+                    std::any_of(fresh.begin(), fresh.end(), [](const Found& f) { return f.state.empty(); });
+  if (path_.empty() || !news) return;
+  temporary_ = temporary_name(path_);
+  next_ = std::fopen(temporary_.c_str(), "wbe");
+  if (!next_) return give_up();
+  store::Writer head;
+  head.raw(kMagic);
+  head.text(schema_);
+  write(head.bytes());
+}
+
 Found StoreIndex::take(const std::string& file) {
   const Entry& entry = known_.at(file);
-  ++taken_;
-  Writer to;
-  to.text(file);
-  to.number(entry.version.size);
-  to.number(entry.version.changed);
-  to.text(entry.packed);
-  next_ += to.bytes();
-  Bytes from(entry.packed);
-  return unpack(from);
+  if (next_) write(entry.bytes);
+  Found found;
+  found.file = file;
+  store::Bytes from(entry.header);
+  found.header = store::unpack_header(from);
+  return found;
 }
 
-void StoreIndex::add(Found& found) {
-  if (!found.state.empty()) return;
-  const auto version = now_.find(found.file);
-  if (version == now_.end()) return;
-  ++added_;
-  Writer packed, to;
-  pack(packed, found);
-  to.text(found.file);
-  to.number(version->second.size);
-  to.number(version->second.changed);
-  to.text(packed.bytes());
-  next_ += to.bytes();
+void StoreIndex::add(const Found& found, const FileVersion& version) {
+  if (!next_ || !found.state.empty()) return;
+  store::Writer header, body;
+  store::pack(header, found.header);
+  body.text(found.file);
+  body.number(version);
+  body.text(header.bytes());
+  write(entry_of(body.bytes()));
 }
 
-void StoreIndex::save() {
-  if (added_ == 0 && taken_ == known_.size()) return;
-  Writer schema;
-  schema.text(schema_);
-  std::string body = schema.bytes() + next_;
-  try {
-    write_file_atomic(path_, std::string(kMagic) + xxh128_hex(body.data(), body.size()) + body);
-  } catch (const DataError& error) {
-    log::warn("{}; the next reduce reads every store again", error.what());
-  }
+void StoreIndex::write(std::string_view bytes) {
+  if (next_ && std::fwrite(bytes.data(), 1, bytes.size(), next_) != bytes.size()) give_up();
+}
+
+// Without fsync: what a crash leaves of it does not match its hashes.
+void StoreIndex::publish() {
+  if (!next_) return;
+  if (std::fclose(std::exchange(next_, nullptr)) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0)
+    return give_up();
+  temporary_.clear();
+}
+
+void StoreIndex::give_up() {
+  log::warn("{}: cannot write: {}; the next reduce reads every store again", path_.string(),
+            std::strerror(errno));
+  discard();
+}
+
+void StoreIndex::discard() {
+  if (next_) std::fclose(std::exchange(next_, nullptr));
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  temporary_.clear();
 }
 
 }  // namespace expunge::board

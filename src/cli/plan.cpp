@@ -8,9 +8,9 @@
 #include "cli/table.hpp"
 #include "core/error.hpp"
 #include "core/text.hpp"
+#include "sweep/outline.hpp"
 #include "sweep/plan_json.hpp"
 #include "sweep/status.hpp"
-#include "sweep/sweep.hpp"
 
 namespace expunge::cli {
 namespace plan_command {
@@ -145,7 +145,7 @@ int run(Args& args) {
   estimate.ranks = args.integer("--ranks", "N", 1, 1, "ranks for the estimate");
   const auto job = args.positionals("JOB.toml", 1, 1, "job file");
   args.finish();
-  const auto plan = sweep::load(job[0], overrides);
+  const auto plan = sweep::load_outline(job[0], overrides);
   const sweep::Layout layout{std::filesystem::path(out) / plan.name};
   const auto status = sweep::read_status(plan, layout);
   if (json) {

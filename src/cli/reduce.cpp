@@ -18,8 +18,8 @@ void say(const board::Recomputed& done) {
 
 int run(Args& args) {
   const auto output = args.option("-o", "FILE", "", "where the board goes; DIR/board.h5 when not given");
-  const auto processes =
-      args.integer("--processes", "N", 0, 0, "processes that read stores; 0 = one per core at hand");
+  const auto readers =
+      args.integer("--readers", "N", 0, 0, "stores that are read at once; 0 = a few per core at hand");
   const bool full = args.flag("--full", "read every store again, not only those that are new or changed");
   std::vector<std::string> metrics;
   for (const auto& list :
@@ -30,7 +30,7 @@ int run(Args& args) {
   const std::filesystem::path folder = words[0];
   std::error_code ignored;
   if (full) std::filesystem::remove(board::index_path(folder), ignored);
-  auto merged = board::merge(folder, static_cast<int>(processes), board::index_path(folder));
+  auto merged = board::merge(folder, static_cast<int>(readers), board::index_path(folder));
   if (!metrics.empty()) say(board::recompute(folder, metrics, merged.board));
   try {
     board::write_board(output.empty() ? folder / "board.h5" : std::filesystem::path(output), merged.board);

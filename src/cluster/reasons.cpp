@@ -29,6 +29,15 @@ std::string exit_text(int code) {
   }
 }
 
+// Nothing where there is no such file, or it cannot be read.
+std::optional<std::string> first_line(const fs::path& path) {
+  try {
+    return split(read_file(path), '\n').front();
+  } catch (const DataError&) {
+    return std::nullopt;
+  }
+}
+
 // By what the task's script wrote when it ended.
 void explain_by_record(const nlohmann::json& record, const Place& place, NodeState& node) {
   const int code = record.value("exit", 0);
@@ -38,9 +47,8 @@ void explain_by_record(const nlohmann::json& record, const Place& place, NodeSta
       code > kKilled && seconds >= static_cast<double>(place.submission->time_limit) - kNearLimit;
   node.state = code == kExitRequeue || at_limit ? State::kTimedOut : State::kFailed;
   std::string reason = at_limit ? "reached its time limit" : exit_text(code);
-  std::error_code ignored;
-  const auto file = place.submission->reason_file(*place.chunk, place.task);
-  if (code != kExitRequeue && fs::exists(file, ignored)) reason = split(read_file(file), '\n').front();
+  if (code != kExitRequeue)
+    if (const auto line = first_line(place.submission->reason_file(*place.chunk, place.task))) reason = *line;
   node.reason = fmt::format("job {} on {}: {}", node.job, record.value("host", "?"), reason);
 }
 

@@ -20,6 +20,18 @@ namespace {
 
 constexpr double kClaimSeconds = 120;  // without a heartbeat: nobody is at work on the node
 
+// What a folder holds. Where it cannot be listed: what could be, and why not all in `problems`.
+std::vector<fs::path> entries_of(const fs::path& folder, std::vector<std::string>& problems) {
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator();
+       at.increment(error))
+    out.push_back(at->path());
+  if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory)
+    problems.push_back(fmt::format("cannot list {}: {}", folder.string(), error.message()));
+  return out;
+}
+
 double work_of(const sweep::Cell& cell) {
   return (cell.budget_flops > 0 ? std::min(cell.flops, cell.budget_flops) : cell.flops) + cell.eval_flops;
 }
@@ -74,7 +86,23 @@ bool StateReader::from_store(const fs::path& path, NodeState& node) {
   return true;
 }
 
+void StateReader::list_folders() {
+  unlisted_.clear();
+  const auto add = [&](const fs::path& folder, Names& names) {
+    for (const auto& path : entries_of(folder, unlisted_)) names.insert(path.filename().string());
+  };
+  stores_.clear(), failures_.clear(), claims_.clear();
+  for (const auto& folder : entries_of(layout_.root / "cells", unlisted_)) add(folder, stores_);
+  add(layout_.root / "failures", failures_);
+  add(layout_.root / "claims", claims_);
+}
+
+void StateReader::from_files(const std::string& id, bool has_store, const fs::path& store, NodeState& node) {
+  if (!has_store || !from_store(store, node)) from_records(id, node);
+}
+
 void StateReader::from_records(const std::string& id, NodeState& node) const {
+  if (!failures_.count(id + ".json")) return;
   const auto record = read_json(layout_.failure(id));
   if (!record) return;
   node.state = State::kFailed;
@@ -83,6 +111,7 @@ void StateReader::from_records(const std::string& id, NodeState& node) const {
 
 // Who is at work on a node now.
 std::optional<std::string> StateReader::claimed_by(const std::string& id) const {
+  if (!claims_.count(id + ".json")) return std::nullopt;
   const auto path = layout_.claim(id);
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || std::difftime(std::time(nullptr), info.st_mtime) > kClaimSeconds)
@@ -163,15 +192,16 @@ void StateReader::explain(SweepState& out, const Scheduler* scheduler) const {
   ask_about(out.cells, cell_places_);
   std::map<Element, JobEnd> ends;
   if (scheduler && !jobs.empty()) ends = scheduler->ended({jobs.begin(), jobs.end()});
-  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
-    explain_end(layout_, plan_.originals[i].id, original_places_[i], ends, out.originals[i]);
-  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
-    explain_end(layout_, plan_.cells[i].id, cell_places_[i], ends, out.cells[i]);
-    if (out.cells[i].state != State::kMissing || !out.cells[i].reason.empty()) continue;
+  const auto settle = [&](const std::string& id, const Place& place, NodeState& node) {
+    explain_end(layout_, id, place, ends, node);
+    if (node.state != State::kMissing || !node.reason.empty()) return;
     // Runs without a scheduler leave claims, too.
-    if (const auto owner = claimed_by(plan_.cells[i].id))
-      out.cells[i].state = State::kRunning, out.cells[i].reason = *owner;
-  }
+    if (const auto owner = claimed_by(id)) node.state = State::kRunning, node.reason = *owner;
+  };
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    settle(plan_.originals[i].id, original_places_[i], out.originals[i]);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i)
+    settle(plan_.cells[i].id, cell_places_[i], out.cells[i]);
 }
 
 void StateReader::list_damage(SweepState& out) const {
@@ -184,19 +214,20 @@ void StateReader::list_damage(SweepState& out) const {
     for (const auto& node : *nodes)
       if (node.state == State::kCorrupt) out.notes.push_back("damaged store: " + prefix_free(node.reason));
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(layout_.root / "checkpoints", ignored)) {
-    if (entry.path().extension() != ".h5") continue;
+  for (const auto& path : entries_of(layout_.root / "checkpoints", out.notes)) {
+    if (path.extension() != ".h5") continue;
     try {
-      store::verify_seal(entry.path());
+      store::verify_seal(path);
     } catch (const Error& error) {
-      if (fs::exists(entry.path(), ignored))
+      if (fs::exists(path, ignored))
         out.notes.push_back("damaged checkpoint (the other generation is used): " +
                             prefix_free(error.what()));
     }
   }
-  for (const auto& entry : fs::directory_iterator(layout_.root / "conflicts", ignored))
-    out.notes.push_back(fmt::format("two runs of cell {} differ: {}", entry.path().stem().string(),
-                                    prefix_free(entry.path().string())));
+  for (const auto& path : entries_of(layout_.root / "conflicts", out.notes))
+    out.notes.push_back(
+        fmt::format("two runs of cell {} differ: {}", path.stem().string(), prefix_free(path.string())));
+  out.notes.insert(out.notes.end(), unlisted_.begin(), unlisted_.end());
   std::sort(out.notes.begin(), out.notes.end());
 }
 
@@ -224,12 +255,15 @@ SweepState StateReader::read(const std::vector<Submission>& submissions,
   SweepState out;
   out.originals.resize(plan_.originals.size());
   out.cells.resize(plan_.cells.size());
-  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
-    if (!from_store(layout_.original_store(plan_.originals[i].id), out.originals[i]))
-      from_records(plan_.originals[i].id, out.originals[i]);
-  for (std::size_t i = 0; i < plan_.cells.size(); ++i)
-    if (!from_store(layout_.cell_store(plan_.cells[i].id), out.cells[i]))
-      from_records(plan_.cells[i].id, out.cells[i]);
+  list_folders();
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i) {
+    const std::string& id = plan_.originals[i].id;
+    from_files(id, true, layout_.original_store(id), out.originals[i]);
+  }
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    const std::string& id = plan_.cells[i].id;
+    from_files(id, stores_.count(id + ".h5") > 0, layout_.cell_store(id), out.cells[i]);
+  }
   find_places(submissions);
   if (queue)
     from_queue(submissions, *queue, out);

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cluster/scheduler.hpp"
@@ -67,7 +69,11 @@ class StateReader {
     std::string outcome, problem;  // problem: why it is unreadable
     double seconds = 0;
   };
+  // Names of what a folder holds. One listing of each folder is asked for, not three files of each cell.
+  using Names = std::unordered_set<std::string>;
+  void list_folders();
   bool from_store(const std::filesystem::path& path, NodeState& node);
+  void from_files(const std::string& id, bool has_store, const std::filesystem::path& store, NodeState& node);
   void from_records(const std::string& id, NodeState& node) const;
   void find_places(const std::vector<Submission>& submissions);
   void from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue,
@@ -79,7 +85,9 @@ class StateReader {
 
   const sweep::Plan& plan_;
   const sweep::Layout& layout_;
-  std::map<std::string, Seen> seen_;
+  std::unordered_map<std::string, Seen> seen_;
+  Names stores_, failures_, claims_;
+  std::vector<std::string> unlisted_;  // folders that could not be listed, and why
   std::vector<Place> original_places_, cell_places_;
 };
 

@@ -31,6 +31,14 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+// Over `path`. A folder that is in the place keeps its contents under another name.
+bool rename_over(const fs::path& temporary, const fs::path& path) {
+  if (::rename(temporary.c_str(), path.c_str()) == 0) return true;
+  if (errno != EISDIR) return false;
+  const std::string aside = fmt::format("{}.aside.{}.{}", path.string(), host_name(), ::getpid());
+  return ::rename(path.c_str(), aside.c_str()) == 0 && ::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -42,7 +50,8 @@ std::string read_file(const fs::path& path) {
     ::close(fd);
     throw DataError::missing(fmt::format("{}: not a file", path.string()));
   }
-  std::string out(static_cast<std::size_t>(info.st_size), '\0');
+  // A byte more than there is: the read that finds the end needs a place to write to.
+  std::string out(static_cast<std::size_t>(info.st_size) + 1, '\0');
   std::size_t at = 0;
   while (true) {
     if (at == out.size()) out.resize(out.size() + 4096);  // files under /proc report size 0
@@ -77,7 +86,7 @@ void publish_replace(const fs::path& temporary, const fs::path& path) {
   try {
     sync_path(temporary, O_RDONLY);
     fault::at_stage("fsync");
-    if (::rename(temporary.c_str(), path.c_str()) != 0)
+    if (!rename_over(temporary, path))
       throw DataError::cannot_write(
           fmt::format("{}: cannot publish: {}", path.string(), std::strerror(errno)));
     fault::at_stage("rename");

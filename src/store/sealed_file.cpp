@@ -112,7 +112,7 @@ void verify_written(const fs::path& temporary, const fs::path& path) {
 
 bool write_sealed(const fs::path& path, const std::string& kind, Publish how, std::size_t expected_bytes,
                   const std::function<void(const h5::Handle&)>& fill,
-                  const std::function<void(const fs::path&)>& taken) {
+                  const std::function<void(const fs::path&)>& taken, std::string_view tail) {
   if (path.has_parent_path()) make_folder(path.parent_path());
   const fs::path temporary = temporary_name(path);
   try {
@@ -122,7 +122,13 @@ bool write_sealed(const fs::path& path, const std::string& kind, Publish how, st
     fill(file);
     h5::set_attribute(file, "complete", std::int64_t{1});
     const auto bytes = h5::image(file);
-    const std::string_view body(bytes.data() + h5::kUserBlock, bytes.size() - h5::kUserBlock);
+    std::string_view body(bytes.data() + h5::kUserBlock, bytes.size() - h5::kUserBlock);
+    std::string longer;
+    if (!tail.empty()) {
+      longer.reserve(body.size() + tail.size());
+      longer.append(body).append(tail);
+      body = longer;
+    }
     write_bytes(temporary, seal_of(body), body, path);
     file.close();
     verify_written(temporary, path);
@@ -160,22 +166,22 @@ void verify_seal(const fs::path& path) {
   check_seal(file.view(), path.string());
 }
 
-h5::Handle open_sealed(const fs::path& path) {
-  // A pipe or a device would block or never end.
+SealedBytes::SealedBytes(const fs::path& path) {
   struct stat info {};
+  // A pipe or a device would block or never end.
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
     throw DataError::missing(fmt::format("{}: not a file", path.string()));
-  const bool small = info.st_size < kReadWhole;
-  std::string bytes;
-  if (small) {
-    bytes = read_file(path);
-    check_seal(bytes, path.string());
-  } else {
-    verify_seal(path);
-  }
+  if (info.st_size < kReadWhole)
+    read_ = read_file(path);
+  else
+    mapped_ = std::make_unique<MappedFile>(path);
+  check_seal(view(), path.string());
+}
+
+h5::Handle open_sealed(const fs::path& path, const SealedBytes& bytes) {
   h5::Handle file;
   reading(path, [&] {
-    file = small ? h5::open_bytes(bytes) : h5::open_file(path);
+    file = bytes.mapped() ? h5::open_file(path) : h5::open_bytes(bytes.view());
     const auto schema = h5::integer_attribute(file, "schema_version");
     if (schema != kSchemaVersion)
       throw DataError::corrupt(fmt::format("{}: has schema {}, this program reads schema {}", path.string(),
@@ -185,6 +191,8 @@ h5::Handle open_sealed(const fs::path& path) {
   });
   return file;
 }
+
+h5::Handle open_sealed(const fs::path& path) { return open_sealed(path, SealedBytes(path)); }
 
 void reading(const fs::path& path, const std::function<void()>& read) {
   try {

@@ -1,13 +1,16 @@
 #include "store/store_file.hpp"
 
 #include <cstdlib>
+#include <mutex>
 #include <set>
 
+#include "core/build_info.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/hash.hpp"
 #include "core/log.hpp"
 #include "store/sealed_file.hpp"
+#include "store/summary.hpp"
 
 namespace expunge::store {
 namespace {
@@ -42,20 +45,21 @@ const std::set<std::string> kReserved = {"schema_version",
                                          "slurm_array_task_id",
                                          "slurm_restart_count"};
 
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+std::int64_t restart_count() { return std::strtoll(environment("SLURM_RESTART_COUNT").c_str(), nullptr, 10); }
+
 void write_provenance(hid_t file) {
   write_build(file);
   h5::set_attribute(file, "created_utc", utc_now());
   h5::set_attribute(file, "host", host_name());
-  const auto environment = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value ? value : "");
-  };
   h5::set_attribute(file, "slurm_job_id", environment("SLURM_JOB_ID"));
   h5::set_attribute(file, "slurm_array_job_id", environment("SLURM_ARRAY_JOB_ID"));
   h5::set_attribute(file, "slurm_array_task_id", environment("SLURM_ARRAY_TASK_ID"));
-  h5::set_attribute(
-      file, "slurm_restart_count",
-      static_cast<std::int64_t>(std::strtoll(environment("SLURM_RESTART_COUNT").c_str(), nullptr, 10)));
+  h5::set_attribute(file, "slurm_restart_count", restart_count());
 }
 
 void write_named(hid_t file, const std::string& name, const std::map<std::string, double>& values) {
@@ -215,8 +219,7 @@ void check_record(const fs::path& path, const Record& r) {
                   name);
 }
 
-void fill_store(const h5::Handle& file, const Record& r, const std::string& science) {
-  const std::string config = r.config.dump();
+void fill_store(const h5::Handle& file, const Record& r, const RowHeader& header) {
   for (const auto& [name, value] : {std::pair{"id", &r.id},
                                     {"key", &r.key},
                                     {"dataset", &r.dataset},
@@ -226,19 +229,19 @@ void fill_store(const h5::Handle& file, const Record& r, const std::string& scie
                                     {"status", &r.status},
                                     {"status_text", &r.status_text},
                                     {"parameter_hash", &r.parameter_hash},
-                                    {"science_sha256", &science}})
+                                    {"science_sha256", &header.science_sha256}})
     h5::set_attribute(file, name, *value);
   h5::set_attribute(file, "ratio", r.ratio);
   h5::set_attribute(file, "seed", r.seed);
-  h5::set_attribute(file, "config_sha256", sha256_hex(config));
-  h5::set_attribute(file, "row_schema_sha256", row_schema_sha256(r.row_names));
+  h5::set_attribute(file, "config_sha256", header.config_sha256);
+  h5::set_attribute(file, "row_schema_sha256", header.row_schema_sha256);
   h5::write<double>(file, "row", r.row, {r.row.size()});
   write_named(file, "timing", r.timing);
   write_provenance(file);
   for (const auto& [name, value] : r.text_attributes) h5::set_attribute(file, name, value);
   for (const auto& [name, value] : r.integer_attributes) h5::set_attribute(file, name, value);
   h5::write_texts(file, "row_names", r.row_names);
-  h5::write_text(file, "config_json", config);
+  h5::write_text(file, "config_json", header.config_json);
   write_named(file, "flops", r.flops);
   write_splits(file, r);
   write_table(file, "history", r.history_columns, r.history);
@@ -254,14 +257,41 @@ std::size_t expected_bytes(const Record& r) {
   return out;
 }
 
-h5::Handle open_store(const fs::path& path) {
-  h5::Handle file = open_sealed(path);
+h5::Handle open_store(const fs::path& path, const SealedBytes& bytes) {
+  h5::Handle file = open_sealed(path, bytes);
   reading(path, [&] {
     const auto kind = h5::text_attribute(file, "kind");
     if (kind != "run" && kind != "original")
       throw DataError::corrupt(fmt::format("{}: is a {}, not a store", path.string(), kind));
   });
   return file;
+}
+
+h5::Handle open_store(const fs::path& path) { return open_store(path, SealedBytes(path)); }
+
+// HDF5 may be used by one thread at a time.
+std::mutex& hdf5_turn() {
+  static std::mutex turn;
+  return turn;
+}
+
+// What header_of will read of the finished file.
+RowHeader header_of(const Record& r, const std::string& science) {
+  RowHeader h;
+  h.kind = r.kind, h.id = r.id, h.key = r.key, h.dataset = r.dataset, h.model = r.model;
+  h.method = r.method, h.sweep = r.sweep, h.status = r.status, h.status_text = r.status_text;
+  h.ratio = r.ratio, h.seed = r.seed;
+  h.science_sha256 = science;
+  h.parameter_hash = r.parameter_hash;
+  h.config_json = r.config.dump();
+  h.config_sha256 = sha256_hex(h.config_json);
+  h.row_schema_sha256 = row_schema_sha256(r.row_names);
+  h.git_hash = build_info::kGitHash;
+  h.host = host_name();
+  h.restart_count = restart_count();
+  h.row = r.row;
+  h.timing = r.timing;
+  return h;
 }
 
 RowHeader header_of(hid_t file) {
@@ -309,11 +339,11 @@ std::string row_schema_sha256(const std::vector<std::string>& row_names) {
 
 Published write_record(const fs::path& path, const Record& record) {
   check_record(path, record);
-  const std::string science = science_sha256(record);
+  const RowHeader header = header_of(record, science_sha256(record));
   Published outcome = Published::kFirst;
   write_sealed(
       path, record.kind, Publish::kFirst, expected_bytes(record),
-      [&](const h5::Handle& file) { fill_store(file, record, science); },
+      [&](const h5::Handle& file) { fill_store(file, record, header); },
       [&](const fs::path& unpublished) {
         try {
           verify_seal(path);
@@ -322,8 +352,10 @@ Published write_record(const fs::path& path, const Record& record) {
           publish_replace(unpublished, path);
           return;
         }
-        outcome = read_row(path).science_sha256 == science ? Published::kSame : Published::kDiffers;
-      });
+        outcome =
+            read_row(path).science_sha256 == header.science_sha256 ? Published::kSame : Published::kDiffers;
+      },
+      summary_bytes(header));
   return outcome;
 }
 
@@ -358,14 +390,19 @@ Record read_record(const fs::path& path) {
 }
 
 RowHeader read_row(const fs::path& path) {
-  const h5::Handle file = open_store(path);
+  const SealedBytes bytes(path);
+  if (auto header = summary_of(bytes.view())) return std::move(*header);
+  const std::lock_guard lock(hdf5_turn());
+  const h5::Handle file = open_store(path, bytes);
   RowHeader out;
   reading(path, [&] { out = header_of(file); });
   return out;
 }
 
 std::vector<std::string> read_row_names(const fs::path& path) {
-  const h5::Handle file = open_store(path);
+  const SealedBytes bytes(path);
+  const std::lock_guard lock(hdf5_turn());
+  const h5::Handle file = open_store(path, bytes);
   std::vector<std::string> out;
   reading(path, [&] { out = h5::read_texts(file, "row_names"); });
   return out;

@@ -14,6 +14,7 @@
 //   /rank_seconds f64[ranks]  /segments i64[S,3] (world size, first step, last step) with the attributes
 //   `host`, `started_utc` /logits/SPLIT f32[N,C], SPLIT_index i64[N], SPLIT_label i64[N], where outputs were
 //   kept
+//   behind the HDF5 part, under the seal: the summary (store/summary.hpp)
 #pragma once
 
 #include <filesystem>
@@ -50,6 +51,8 @@ struct RowHeader {
   std::map<std::string, double> timing;  // seconds
   std::string config_json;               // resolved settings
 };
+// From the summary at the end of the file, or, where there is none, through HDF5. This and read_row_names may
+// be called by several threads at once.
 RowHeader read_row(const std::filesystem::path& path);
 
 // Names of the row's columns.

@@ -10,6 +10,8 @@
 #include "core/hash.hpp"
 #include "metrics/metric.hpp"
 #include "sweep/axes.hpp"
+#include "sweep/canonical_text.hpp"
+#include "sweep/outline.hpp"
 #include "sweep/sections.hpp"
 
 namespace expunge::sweep {
@@ -22,14 +24,19 @@ struct Family {
   bool usable = false;
   std::size_t base = 0;
   json settings;  // of a cell, without seed and original_id
+  CanonicalText text;
   double flops = 0, retrain_flops = 0, eval_flops = 0, budget_flops = 0;
   std::int64_t total_steps = 0;
 };
 
 class Expansion {
  public:
-  Expansion(const Axes& axes, Sections& sections, Plan& plan)
-      : axes_(axes), sections_(sections), plan_(plan), reduction_(sections.reduction()) {}
+  Expansion(const Axes& axes, Sections& sections, Plan& plan, bool with_settings)
+      : axes_(axes),
+        sections_(sections),
+        plan_(plan),
+        with_settings_(with_settings),
+        reduction_(sections.reduction()) {}
 
   void run() {
     plan_.cells.reserve(axes_.points.size());
@@ -177,6 +184,7 @@ class Expansion {
                     {"reduction", reduction_}};
     if (!base.model_options.empty()) out.settings["model_options"] = base.model_options;
     if (!base.requests.empty()) out.settings["data"]["requests"] = base.requests;
+    out.text = CanonicalText(out.settings);
     return out;
   }
 
@@ -226,10 +234,13 @@ class Expansion {
     cell.ratio = point.ratio;
     cell.seed = point.seed;
     cell.original = original_of(family.base, point.original_seed);
-    cell.settings = family.settings;
-    cell.settings["seed"] = point.seed;
-    cell.settings["original_id"] = plan_.originals[cell.original].id;
-    cell.id = settings_id(cell.settings);
+    const std::string& original_id = plan_.originals[cell.original].id;
+    if (with_settings_) {
+      cell.settings = family.settings;
+      cell.settings["seed"] = point.seed;
+      cell.settings["original_id"] = original_id;
+    }
+    cell.id = family.text.id(original_id, point.seed);
     cell.flops = family.flops;
     cell.retrain_flops = family.retrain_flops;
     cell.eval_flops = family.eval_flops;
@@ -241,6 +252,7 @@ class Expansion {
   const Axes& axes_;
   Sections& sections_;
   Plan& plan_;
+  const bool with_settings_;
   std::string reduction_;
   std::vector<Base> bases_;
   std::map<std::pair<std::string, std::string>, std::size_t> base_index_;
@@ -263,30 +275,8 @@ std::vector<std::string> distinct(const std::vector<Point>& points, Name name) {
   return {out.begin(), out.end()};
 }
 
-}  // namespace
-
-std::string settings_id(const json& settings) {
-  // Where data, tokenizers and models lie is no part of what a cell is.
-  json science = settings;
-  const auto forget_places = [](json& options) {
-    options.erase("path");
-    if (options.contains("tokenizer_sha256")) options.erase("tokenizer");
-  };
-  for (const char* key : {"dataset_options", "model_options"})
-    if (science.contains(key)) forget_places(science[key]);
-  if (science.contains("evaluate") && science["evaluate"].contains("transfer"))
-    for (auto& set : science["evaluate"]["transfer"]) forget_places(set["options"]);
-  return sha256_hex(science.dump()).substr(0, 16);
-}
-
-int default_ranks_per_cell(const Plan& plan, int world_size) {
-  constexpr std::int64_t kLargeModel = 20'000'000;
-  const bool large = std::any_of(plan.originals.begin(), plan.originals.end(),
-                                 [](const Original& original) { return original.parameters >= kLargeModel; });
-  return large ? world_size : 1;
-}
-
-Plan load(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+Plan expand(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+            bool with_settings) {
   const config::Job job = config::read_job(file, overrides);
   config::Diagnostics problems;
   const Axes axes = read_axes(job, problems);
@@ -302,11 +292,32 @@ Plan load(const std::filesystem::path& file, const std::vector<std::string>& ove
     for (const auto& column : metrics::find_metric(name)->columns)
       if (std::find(plan.row_names.begin(), plan.row_names.end(), column.name) == plan.row_names.end())
         plan.row_names.push_back(column.name);
-  Expansion(axes, sections, plan).run();
+  Expansion(axes, sections, plan, with_settings).run();
   problems.throw_if_any();
   sections.throw_if_missing();
   plan.sha256 = hash_of_ids(plan);
   return plan;
+}
+
+}  // namespace
+
+std::string settings_id(const json& settings) {
+  return sha256_hex(science_of(settings).dump()).substr(0, 16);
+}
+
+int default_ranks_per_cell(const Plan& plan, int world_size) {
+  constexpr std::int64_t kLargeModel = 20'000'000;
+  const bool large = std::any_of(plan.originals.begin(), plan.originals.end(),
+                                 [](const Original& original) { return original.parameters >= kLargeModel; });
+  return large ? world_size : 1;
+}
+
+Plan load(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  return expand(file, overrides, true);
+}
+
+Plan load_outline(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  return expand(file, overrides, false);
 }
 
 }  // namespace expunge::sweep

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <utime.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -517,6 +518,69 @@ TEST_F(Stub, DamagedRecordsAndCheckpointsAreNamed) {
   const auto damaged = call("submit");
   EXPECT_EQ(damaged.exit_code, 65);
   EXPECT_NE(damaged.err.find("0001/submission.json: not a submission"), std::string::npos) << damaged.err;
+}
+
+TEST_F(Stub, StoresAndCheckpointsThatCannotBeReadAreListedAndSentAgain) {
+  ASSERT_EQ(call("submit").exit_code, 0);
+  fs::remove_all(stub() / "jobs");
+  fs::create_directories(stub() / "jobs");
+  const auto p = plan();
+  store_original(p.originals[0]);
+  for (std::size_t i = 1; i < p.cells.size(); ++i) store_cell(p.cells[i]);
+  const auto& id = p.cells[0].id;
+  fs::create_directories(layout().cell_store(id));
+  fs::create_directories(layout().checkpoint(id, 0));
+  const auto text = call("status");
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_NE(text.out.find("damaged store: cells/" + id.substr(0, 2) + "/" + id + ".h5: not a file"),
+            std::string::npos)
+      << text.out;
+  EXPECT_NE(text.out.find("damaged checkpoint (the other generation is used): checkpoints/" + id + ".0.h5"),
+            std::string::npos)
+      << text.out;
+  EXPECT_EQ(status().at("counts").at("corrupt"), 1);
+  ASSERT_EQ(call("resubmit").exit_code, 0);
+  EXPECT_EQ(text_of(submission("0002") / "cells.0.tasks"), id + "\n");
+}
+
+TEST_F(Stub, AnOriginalAtWorkKeepsTheWatchGoing) {
+  const auto p = plan();
+  const auto claim = layout().claim(p.originals[0].id);
+  fs::create_directories(claim.parent_path());
+  std::ofstream(claim) << R"({"host": "somewhere", "pid": 17})";
+  EXPECT_EQ(status().at("originals").at(0).at("state"), "running");
+  EXPECT_EQ(status().at("originals").at(0).at("reason"), "somewhere, process 17");
+  // It looks once a minute; a signal ends it in between.
+  const auto out = folder.path() / "looks";
+  const std::string command = quoted(EXPUNGE_BINARY) + " status " +
+                              quoted((folder.path() / "job.toml").string()) + " --out " +
+                              quoted((folder.path() / "out").string()) + " --watch";
+  const auto end_of = [&](const std::string& line) {
+    const int status = std::system(("bash -c " + quoted(line)).c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  const std::string file = quoted(out.string());
+  EXPECT_EQ(end_of(command + " --json --interval 60 >" + file + " & watch=$!; until [[ -s " + file +
+                   " ]]; do sleep 0.05; done; kill -INT $watch; wait $watch"),
+            130);
+  const std::string looks = read_file(out);
+  EXPECT_EQ(std::count(looks.begin(), looks.end(), '\n'), 1) << "one line a look";
+  EXPECT_EQ(json::parse(looks).at("originals").at(0).at("state"), "running");
+  // On a terminal every look replaces the one before, until nothing is at work.
+  fs::remove(out);
+  EXPECT_EQ(end_of("script -qefc " + quoted(command + " --interval 0.1") + " " + file +
+                   " </dev/null >/dev/null & watch=$!; until grep -qs Ctrl-C " + file +
+                   "; do sleep 0.05; done; rm " + quoted(claim.string()) + "; wait $watch"),
+            0);
+  const std::string screen = read_file(out);
+  EXPECT_NE(screen.find("\033[2J\033[Htiny in "), std::string::npos) << screen;
+  EXPECT_NE(screen.find("originals  1 running of 1"), std::string::npos) << screen;
+  EXPECT_NE(screen.find("originals  1 missing of 1"), std::string::npos) << screen;
+  // Without it everything is settled: one look.
+  const auto settled = call("status", {"--watch"});
+  EXPECT_EQ(settled.exit_code, 0);
+  EXPECT_EQ(settled.out, call("status").out);
+  EXPECT_EQ(call("status", {"--watch", "--interval", "0"}).exit_code, 2);
 }
 
 TEST_F(Stub, FifteenThousandCells) {

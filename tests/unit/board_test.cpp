@@ -221,6 +221,36 @@ TEST(Merge, TheIndexOpensOnlyNewStoresAndChangesNothing) {
   EXPECT_EQ(bytes_of(index), bytes_of({}));
 }
 
+TEST(Merge, WhatCannotBeReadIsListed) {
+  const SweepFolder sweep({"finetune", "scrub"}, {1});
+  sweep.add_all({"finetune"}, {1});
+  const auto record = SweepFolder::record("scrub", 1);
+  fs::create_directories(sweep.store(record));
+  for (const fs::path& index : {fs::path(), index_path(sweep.path()), index_path(sweep.path())}) {
+    const Merge merged = merge(sweep.path(), 2, index);
+    EXPECT_EQ(merged.problems.at("corrupt"),
+              std::vector<std::string>{
+                  fmt::format("cells/{}/{}.h5: not a file", record.id.substr(0, 2), record.id)});
+    EXPECT_EQ(row_of(merged.board, record.id).status, "corrupt");
+    EXPECT_EQ(merged.again, std::vector<std::size_t>{1});
+    EXPECT_EQ(merged.board.merged(), 1u);
+  }
+}
+
+TEST(Merge, ACutIndexCostsOnlyWhatWasCutOff) {
+  const SweepFolder sweep(kMethods, kSeeds);
+  sweep.add_all(kMethods, kSeeds);
+  const auto index = index_path(sweep.path());
+  const auto expected = science_sha256(merge(sweep.path(), 1, {}).board);
+  merge(sweep.path(), 1, index);
+  const auto size = fs::file_size(index);
+  for (std::uintmax_t left = 0; left < size; left += 97) {
+    fs::resize_file(index, left);
+    ASSERT_EQ(science_sha256(merge(sweep.path(), 1, index).board), expected) << left;
+    ASSERT_EQ(fs::file_size(index), size) << left;
+  }
+}
+
 TEST(Merge, ConflictsOfDoubledRunsAreListed) {
   const SweepFolder sweep({"finetune"}, {1});
   sweep.add_all({"finetune"}, {1});

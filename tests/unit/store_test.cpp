@@ -1,4 +1,5 @@
 #include "store/store_file.hpp"
+#include "store/summary.hpp"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -269,9 +270,10 @@ TEST(Store, ForeignAndMissingFilesAreToldApart) {
   EXPECT_NE(message.find("is a checkpoint, not a store"), std::string::npos) << message;
 }
 
-// A changed copy with a correct seal.
+// A changed copy with a correct seal, and without a summary, as older programs wrote.
 void forge(const fs::path& source, const fs::path& target, const std::function<void(std::string&)>& change) {
   std::string body = read_file(source).substr(512);
+  body.resize(body.size() - summary_size(body));
   change(body);
   std::string seal = "expunge hdf5 seal 1\nxxh3-128 " + xxh128_hex(body.data(), body.size()) + "\nbytes " +
                      std::to_string(body.size()) + "\n";
@@ -284,6 +286,66 @@ void forge(const fs::path& source, const fs::path& target, const std::function<v
 std::size_t one_at(const std::string& body, const std::string& name) {
   const std::string one("\1\0\0\0\0\0\0\0", 8);
   return body.find(one + one, body.find(name)) + 8;
+}
+
+TEST(Store, TheSummarySaysWhatTheFileSays) {
+  ScratchFolder folder;
+  write_record(folder / "cell.h5", sample_record());
+  EXPECT_GT(summary_size(read_file(folder / "cell.h5")), 0u);
+  forge(folder / "cell.h5", folder / "older.h5", [](std::string&) {});
+  EXPECT_EQ(summary_size(read_file(folder / "older.h5")), 0u);
+  const RowHeader a = read_row(folder / "cell.h5"), b = read_row(folder / "older.h5");
+  for (const auto text :
+       {&RowHeader::kind, &RowHeader::id, &RowHeader::key, &RowHeader::dataset, &RowHeader::model,
+        &RowHeader::method, &RowHeader::sweep, &RowHeader::status, &RowHeader::status_text,
+        &RowHeader::science_sha256, &RowHeader::parameter_hash, &RowHeader::config_sha256,
+        &RowHeader::row_schema_sha256, &RowHeader::git_hash, &RowHeader::host, &RowHeader::config_json})
+    EXPECT_EQ(a.*text, b.*text);
+  EXPECT_EQ(a.ratio, b.ratio);
+  EXPECT_EQ(a.seed, b.seed);
+  EXPECT_EQ(a.restart_count, b.restart_count);
+  EXPECT_TRUE(same_bits(a.row, b.row));
+  EXPECT_EQ(a.timing, b.timing);
+}
+
+TEST(Store, LengthsThatAreNoneMakeNoSummary) {
+  ScratchFolder folder;
+  write_record(folder / "cell.h5", sample_record());
+  const std::string bytes = read_file(folder / "cell.h5");
+  const std::size_t begin = bytes.size() - summary_size(bytes);
+  ASSERT_TRUE(summary_of(bytes));
+  // Every length in it, made huge: nothing is allocated for it, and the file counts as one without.
+  for (std::size_t at = begin; at + 8 <= bytes.size() - 16; ++at) {
+    std::string wrong = bytes;
+    wrong.replace(at, 8, std::string(8, '\x7f'));
+    const auto header = summary_of(wrong);
+    if (header) EXPECT_LE(header->row.size(), bytes.size() / sizeof(double));
+  }
+  std::string trailer = bytes;
+  trailer.replace(bytes.size() - 16, 8, std::string(8, '\xff'));
+  EXPECT_EQ(summary_size(trailer), 0u);
+  EXPECT_FALSE(summary_of(trailer));
+  EXPECT_FALSE(summary_of(bytes.substr(bytes.size() - 8)));
+}
+
+TEST(Store, AFolderInThePlaceOfAFileIsPutAside) {
+  ScratchFolder folder;
+  for (const char* name : {"cell.h5", "checkpoint.h5"}) {
+    fs::create_directories(folder / name);
+    write_plain(folder / name / "kept", "something");
+  }
+  EXPECT_EQ(exit_code_of([&] { read_row(folder / "cell.h5"); }), kExitMissing);
+  EXPECT_EQ(write_record(folder / "cell.h5", sample_record()), Published::kFirst);
+  expect_equal(read_record(folder / "cell.h5"), sample_record());
+  write_checkpoint(folder / "checkpoint.h5", {});
+  EXPECT_EQ(exit_code_of([&] { read_checkpoint(folder / "checkpoint.h5"); }), 0);
+  std::size_t aside = 0;
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    if (!entry.is_directory()) continue;
+    ++aside;
+    EXPECT_EQ(read_file(entry.path() / "kept"), "something");
+  }
+  EXPECT_EQ(aside, 2u);
 }
 
 TEST(Store, AnotherSchemaIsRefusedWithBothNumbers) {

@@ -1,6 +1,7 @@
 // Sweeps against the methods, models, data sets and metrics that are registered; the data sets' files need
 // not be there.
 #include "sweep/sweep.hpp"
+#include "sweep/outline.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "core/hash.hpp"
 #include "methods/method.hpp"
 #include "models/descriptor.hpp"
+#include "sweep/outline.hpp"
 #include "sweep/plan_json.hpp"
 #include "sweep/status.hpp"
 
@@ -87,6 +89,21 @@ TEST_F(SweepTest, CellsInAxisOrderLastFastest) {
     EXPECT_EQ(cell.id.find_first_not_of("0123456789abcdef"), std::string::npos);
     EXPECT_EQ(cell.id, sha256_hex(cell.settings.dump()).substr(0, 16));
     EXPECT_EQ(cell.settings.at("original_id"), p.originals[0].id);
+  }
+}
+
+TEST_F(SweepTest, AnOutlineHasTheSameCellsWithoutTheirSettings) {
+  const auto whole = plan(kAxes + kRest);
+  const auto outline = load_outline(whole.file);
+  ASSERT_EQ(outline.cells.size(), whole.cells.size());
+  EXPECT_EQ(outline.sha256, whole.sha256);
+  for (std::size_t i = 0; i < whole.cells.size(); ++i) {
+    EXPECT_EQ(outline.cells[i].id, whole.cells[i].id);
+    EXPECT_EQ(outline.cells[i].key, whole.cells[i].key);
+    EXPECT_EQ(outline.cells[i].flops, whole.cells[i].flops);
+    EXPECT_TRUE(outline.cells[i].settings.is_null());
+    // The id is the hash of the settings, however it was made.
+    EXPECT_EQ(whole.cells[i].id, settings_id(whole.cells[i].settings));
   }
 }
 

@@ -1,15 +1,14 @@
-// What was read of stores, as bytes: across the border of a process, and in the index of a folder. Numbers as
-// they lie in memory, texts and lists with their length in front.
+// Values as bytes, one after the other: numbers as they lie in memory, texts with their length in front. For
+// the summary at the end of a store and the index of a folder.
 #pragma once
 
 #include <cstring>
 #include <string>
 #include <string_view>
 
-#include "board/scan.hpp"
 #include "core/error.hpp"
 
-namespace expunge::board {
+namespace expunge::store {
 
 class Writer {
  public:
@@ -51,7 +50,4 @@ class Bytes {
   std::string_view bytes_;
 };
 
-void pack(Writer& to, Found& found);
-Found unpack(Bytes& from);
-
-}  // namespace expunge::board
+}  // namespace expunge::store
