@@ -11,6 +11,25 @@
 namespace expunge::cli {
 namespace {
 
+// "4K,1M,100M": bytes, in powers of 1,024.
+std::vector<std::int64_t> read_sizes(const std::string& text) {
+  std::vector<std::int64_t> out;
+  for (const auto& word : split(text, ',')) {
+    std::size_t digits = 0;
+    while (digits < word.size() && word[digits] >= '0' && word[digits] <= '9') ++digits;
+    const std::string unit = word.substr(digits);
+    const auto factor = unit.empty() || unit == "B" ? 1
+                        : unit == "K"               ? 1 << 10
+                        : unit == "M"               ? 1 << 20
+                        : unit == "G"               ? 1 << 30
+                                                    : 0;
+    if (digits == 0 || digits > 9 || factor == 0 || std::stoll(word.substr(0, digits)) == 0)
+      throw UsageError("--sizes: \"" + word + "\" is no size; expected such as 4K,1M,100M");
+    out.push_back(std::stoll(word.substr(0, digits)) * factor);
+  }
+  return out;
+}
+
 int run(Args& args) {
   nlohmann::json request;
   request["model"] = args.option("--model", "NAME", "resnet20", "step: model");
@@ -25,6 +44,7 @@ int run(Args& args) {
   request["tokens"] =
       args.integer("--tokens", "N", 128, 2, "step --method: tokens of a text, for models that read text");
   request["steps"] = args.integer("--steps", "N", 20, 1, "step: measured steps of a round");
+  const auto sizes = args.option("--sizes", "LIST", "4K,64K,1M,10M,100M", "allreduce: sizes of the vector");
   const auto count = args.integer("--count", "N", 10000, 1, "store: stores to publish and merge");
   const auto units = args.integer("--units", "N", 27560, 2, "selection: units to choose from (ResNet-50's)");
   const auto perturbations =
@@ -54,6 +74,7 @@ int run(Args& args) {
   if (what != "step" && what != "allreduce")
     throw UsageError("bench: unknown \"" + what + "\"" +
                      did_you_mean(what, {"step", "allreduce", "store", "selection", "tokenize", "images"}));
+  if (what == "allreduce") request["sizes"] = read_sizes(sizes);
   return run_engine("bench-" + what, request);
 }
 

@@ -19,18 +19,21 @@ void keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
-int bench_reduction(expunge::comm::Runtime& runtime) {
-  const auto table = expunge::comm::bench_allreduce(runtime, {1 << 20, 10 << 20, 100 << 20});
-  if (runtime.world().rank() == 0) fmt::print("{}", table);
+// Sums that are wrong are told by the exit code, too.
+int bench_reduction(expunge::comm::Runtime& runtime, const nlohmann::json& request) {
+  const auto report =
+      expunge::comm::bench_allreduce(runtime, request.at("sizes").get<std::vector<std::int64_t>>());
+  if (runtime.world().rank() == 0) fmt::print("{}", report.table);
   std::fflush(stdout);
-  return expunge::kExitOk;
+  return report.wrong == 0 ? expunge::kExitOk : expunge::kExitNotAsAsked;
 }
 
 int dispatch(expunge::comm::Runtime& runtime, const std::string& command, const nlohmann::json& request) {
   if (command == "run") return expunge::run_sweep(runtime, request);
   if (command == "verify") return expunge::verify_store(runtime, request);
+  if (command == "scale-probe") return expunge::probe_scaling(runtime, request);
   if (command == "bench-step") return expunge::bench_step(runtime, request);
-  if (command == "bench-allreduce") return bench_reduction(runtime);
+  if (command == "bench-allreduce") return bench_reduction(runtime, request);
   throw expunge::InternalError("unknown engine command " + command);
 }
 
