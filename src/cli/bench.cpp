@@ -33,6 +33,13 @@ std::vector<std::int64_t> read_sizes(const std::string& text) {
 int run(Args& args) {
   nlohmann::json request;
   request["model"] = args.option("--model", "NAME", "resnet20", "step: model");
+  request["config"] =
+      args.option("--config", "FILE", "", "step: a config.json instead of a registered model");
+  request["precision"] = args.option("--precision", "fp32|bf16", "fp32", "step: of matrix products");
+  request["threads"] = args.integer("--threads", "N", 1, 1, "step: threads of a rank");
+  request["warm"] = args.integer("--warm", "N", 5, 1, "step: steps of a round before the measured ones");
+  request["no_bare"] = args.flag("--no-bare", "step: leave the bare LibTorch loop out");
+  request["json"] = args.flag("--json", "step: print a line of JSON");
   request["channels"] = args.integer("--channels", "N", 3, 1, "step: image channels");
   request["size"] =
       args.integer("--size", "N", 32, 1, "step, images: height and width, pixels; texts: tokens");
@@ -56,7 +63,8 @@ int run(Args& args) {
   const auto longest = args.integer("--longest", "N", 0, 0, "tokenize: tokens a text is cut at; 0 = whole");
   const auto images = args.option("--images", "DIR", "", "images: a folder of PNG and JPEG files");
   const auto rounds =
-      args.integer("--rounds", "N", 3, 1, "tokenize, images: passes, of which the best counts");
+      args.integer("--rounds", "N", 3, 1, "step: rounds; tokenize, images: passes, of which the best counts");
+  request["rounds"] = rounds;
   const auto what =
       args.positionals("step|allreduce|store|selection|tokenize|images", 1, 1, "what to measure").front();
   args.finish();

@@ -1,39 +1,17 @@
 // One optimiser step over the ranks: plan -> grains -> tree. Every rank knows the whole plan; it runs the
 // grains it owns.
-#include <ATen/autocast_mode.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/error.hpp"
 #include "core/fault.hpp"
+#include "engine/autocast.hpp"
 #include "engine/context_impl.hpp"
 #include "engine/owned_grains.hpp"
 
 namespace expunge {
 namespace {
-
-// Turns autocast to bf16 on for the device while it lives.
-class Autocast {
- public:
-  Autocast(torch::Device device, bool enabled) : type_(device.type()), enabled_(enabled) {
-    if (!enabled_) return;
-    before_ = at::autocast::is_autocast_enabled(type_);
-    at::autocast::set_autocast_enabled(type_, true);
-    at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!enabled_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(type_, before_);
-  }
-
- private:
-  at::DeviceType type_;
-  bool enabled_, before_ = false;
-};
 
 // The samples of a step that a term is about.
 std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<std::uint8_t>& forget_member,
