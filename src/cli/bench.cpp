@@ -58,6 +58,7 @@ int run(Args& args) {
       args.integer("--perturbations", "N", 1000, 2, "selection: perturbed copies that tell units apart");
   const auto most = args.integer("--choose", "N", 2, 1, "selection: units to choose");
   const auto folder = args.option("--out", "DIR", ".", "store: where they are written, and removed again");
+  const bool keep = args.flag("--keep", "store: publish only, and leave the stores there");
   const auto tokenizer = args.option("--tokenizer", "DIR", "", "tokenize: a Hugging Face folder");
   const auto texts = args.option("--texts", "FILE", "", "tokenize: a text a line");
   const auto longest = args.integer("--longest", "N", 0, 0, "tokenize: tokens a text is cut at; 0 = whole");
@@ -68,7 +69,7 @@ int run(Args& args) {
   const auto what =
       args.positionals("step|allreduce|store|selection|tokenize|images", 1, 1, "what to measure").front();
   args.finish();
-  if (what == "store") return bench_store(folder, count);
+  if (what == "store") return bench_store(folder, count, keep);
   if (what == "selection") return bench_selection(units, perturbations, most);
   if (what == "tokenize") {
     if (tokenizer.empty() || texts.empty())
