@@ -137,7 +137,8 @@ steps() { # measured steps of a round: about as long as the peers measure
 }
 # our_step RANKS MODEL OPTION...: a line of JSON.
 our_step() {
-  local ranks=$1 model=$2 count=$([[ -n $quick ]] && echo 2 || steps "$2")
+  local ranks=$1 model=$2 count=2
+  [[ -n $quick ]] || count=$(steps "$2")
   # shellcheck disable=SC2086
   mpi -n "$ranks" "$expunge" bench step ${ours[$model]} --steps "$count" --warm 2 --rounds 1 --json "${@:3}" 2>> "$out/log.txt"
 }
@@ -326,7 +327,8 @@ disturbed_rows() {
 
 reduce_rows() {
   needs_python reduce || return 0
-  local runs=$([[ -n $quick ]] && echo 500 || echo 15049) folder start ours_s peer_s
+  local runs=15049 folder start ours_s peer_s
+  [[ -z $quick ]] || runs=500
   "$python" "$peers/reduce_json.py" make "$work/tree" --runs "$runs" >> "$out/log.txt" 2>&1
   folder=$("$expunge" bench store --count "$runs" --out "$work" --keep | tail -n 1)
   : > "$work/reduce"
