@@ -57,7 +57,7 @@ TEST(BenchStep, OnTwoRanksWithoutTheBareLoop) {
 TEST(BenchAllreduce, ReportsBandwidthsAndChecksSums) {
   const auto result = run_command({"bench", "allreduce", "--sizes", "4K,64K"}, kTwoRanks);
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  for (const char* part : {"2 ranks", "ordered bus", "native bus", "4.0 KiB", "64.0 KiB"})
+  for (const char* part : {"2 ranks", "ordered bus", "native bus", "4.00 KiB", "64.0 KiB"})
     EXPECT_NE(result.out.find(part), std::string::npos) << part << "\n" << result.out;
   for (const char* sizes : {"", "4X", "0", "K", "1M,,2M", "-1"})
     EXPECT_EQ(run_command({"bench", "allreduce", "--sizes", sizes}).exit_code, kExitUsage) << sizes;

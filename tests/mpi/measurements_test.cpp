@@ -33,7 +33,7 @@ TEST(Allreduce, ReportHasALineForEverySize) {
   const auto report = bench_allreduce(test::runtime(), {1024});
   EXPECT_EQ(report.wrong, 0);
   EXPECT_NE(report.table.find("ordered bus"), std::string::npos);
-  EXPECT_NE(report.table.find("1.0 KiB"), std::string::npos) << report.table;
+  EXPECT_NE(report.table.find("1.00 KiB"), std::string::npos) << report.table;
 }
 
 TEST(Watched, PassesOnAndNotesTimes) {
