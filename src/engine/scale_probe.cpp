@@ -1,7 +1,6 @@
 // What `expunge scale` asks of its ranks: real steps of a job's original or cell, with the seconds of every
 // rank taken apart, and ordered sums on their own. Nothing is written but the data cache.
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 
 #include "comm/bench_allreduce.hpp"
@@ -12,86 +11,17 @@
 #include "engine/context_impl.hpp"
 #include "engine/node.hpp"
 #include "engine/run.hpp"
+#include "engine/step_clock.hpp"
 #include "methods/runner_registry.hpp"
 #include "stat/scaling_model.hpp"
 
 namespace expunge {
 namespace {
 
-using Clock = comm::Watched::Clock;
 using nlohmann::json;
 
 constexpr std::int64_t kWarm = 3;
 constexpr double kSumSeconds = 0.1;  // for each size and kind of sum
-
-double seconds_between(Clock::time_point a, Clock::time_point b) {
-  return std::chrono::duration<double>(b - a).count();
-}
-
-// Reads through another source and counts the seconds.
-class TimedSource : public SampleSource {
- public:
-  TimedSource(const SampleSource& inner, double& seconds) : inner_(inner), seconds_(seconds) {}
-  void load(const std::vector<std::int64_t>& ids, std::int64_t pass, Batch& into) const override {
-    const auto began = Clock::now();
-    inner_.load(ids, pass, into);
-    seconds_ += seconds_between(began, Clock::now());
-  }
-
- private:
-  const SampleSource& inner_;
-  double& seconds_;
-};
-
-// A step of this rank: `grains` until its first collective, `fixed` after its last one.
-struct Step {
-  stat::RankStep part;
-  double grains = 0, fixed = 0;
-  std::int64_t samples = 0;
-};
-
-// Takes steps apart from outside: asked at the start of each (Setup::poll), told its samples at the end.
-class StepClock {
- public:
-  StepClock(comm::Watched& comm, std::int64_t steps) : comm_(comm), wanted_(kWarm + steps) {}
-
-  double input = 0;  // seconds, counted by the source
-
-  int begin_step() {
-    const auto now = Clock::now();
-    if (samples_ > 0) {
-      const double step = seconds_between(began_, now), inside = comm_.seconds() - inside_before_;
-      steps_.push_back({{step, step - inside, input - input_before_},
-                        seconds_between(began_, comm_.first_began()),
-                        seconds_between(comm_.last_ended(), now),
-                        samples_});
-    }
-    samples_ = 0;
-    inside_before_ = comm_.seconds(), input_before_ = input;
-    began_ = Clock::now();
-    comm_.mark();
-    return static_cast<std::int64_t>(whole().size()) >= wanted_ ? kPollStop : 0;
-  }
-  void end_step(std::int64_t samples) { samples_ = samples; }
-
-  // Steps with all the samples that a step of this run has; the same ones on every rank. Passes end with
-  // shorter ones.
-  std::vector<Step> whole() const {
-    std::int64_t most = 0;
-    for (const auto& s : steps_) most = std::max(most, s.samples);
-    std::vector<Step> out;
-    for (const auto& s : steps_)
-      if (s.samples == most) out.push_back(s);
-    return out;
-  }
-
- private:
-  comm::Watched& comm_;
-  std::int64_t wanted_, samples_ = 0;
-  std::vector<Step> steps_;
-  Clock::time_point began_;
-  double inside_before_ = 0, input_before_ = 0;
-};
 
 struct Wish {
   bool weak = false;
@@ -171,11 +101,11 @@ void size_for_ranks(Run& run, const Wish& wish, int ranks) {
 }
 
 // Every rank's steps, by step: [step][rank].
-std::vector<std::vector<Step>> gather_steps(comm::Communicator& comm, std::vector<Step> mine,
-                                            std::int64_t steps) {
+std::vector<std::vector<MeasuredStep>> gather_steps(comm::Communicator& comm, std::vector<MeasuredStep> mine,
+                                                    std::int64_t steps) {
   mine.erase(mine.begin(), mine.begin() + std::min<std::ptrdiff_t>(kWarm, std::ssize(mine) - 1));
   if (std::ssize(mine) > steps) mine.resize(static_cast<std::size_t>(steps));
-  std::vector<std::vector<Step>> out;
+  std::vector<std::vector<MeasuredStep>> out;
   for (const auto& step : mine) out.push_back(comm.all_gather_value(step));
   return out;
 }
@@ -187,7 +117,7 @@ double median(std::vector<double> values) {
 }
 
 // Medians and means over the steps.
-json summary_of(const std::vector<std::vector<Step>>& steps, std::int64_t grains, int ranks) {
+json summary_of(const std::vector<std::vector<MeasuredStep>>& steps, std::int64_t grains, int ranks) {
   std::vector<double> seconds, grain, fixed;
   stat::StepShares sum;
   for (const auto& step : steps) {
@@ -229,11 +159,11 @@ json time_sums(comm::Communicator& comm, const comm::Arithmetic& arithmetic, std
   return out;
 }
 
-std::vector<Step> take_steps(Run& run, comm::Watched& watched, const Wish& wish) {
+std::vector<MeasuredStep> take_steps(Run& run, comm::Watched& watched, const Wish& wish) {
   Node& node = *run.node;
   node.model->initialize(Rng(run.seed, "init"));
   Context::Setup setup = node.setup(run.train, run.seed, kWarm + wish.steps);
-  StepClock clock(watched, wish.steps);
+  StepClock clock(watched, kWarm + wish.steps);
   const TimedSource samples(*node.train_samples, clock.input);
   setup.samples = &samples;
   setup.poll = [&] { return clock.begin_step(); };
