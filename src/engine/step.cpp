@@ -266,9 +266,12 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
   reducer->begin(grains);
   const std::int64_t first = reducer->first_leaf();
   std::vector<GrainReport> mine(static_cast<std::size_t>(reducer->last_leaf() - first)), all;
-  const Failure failure = run_owned(first, reducer->last_leaf(), [&](std::int64_t g) {
-    run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
-  });
+  const Failure failure = [&] {
+    const SharedCasts casts(setup.train.precision == "bf16");
+    return run_owned(first, reducer->last_leaf(), [&](std::int64_t g) {
+      run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
+    });
+  }();
   if (struck && mine.empty()) fault::not_struck();
   if (struck && !mine.empty()) mine.front().objective = std::numeric_limits<double>::quiet_NaN();
   StepOutcome out = exchange(plan, poll, failure, mine, all);
