@@ -90,8 +90,9 @@ TEST_F(Scale, MeasuresStrongScaling) {
     EXPECT_EQ(launch.at("samples"), 32);
     EXPECT_EQ(launch.at("grains"), 4);
     EXPECT_EQ(launch.at("sums").size(), launch.at("ranks") == 1 ? 0u : 5u);
-    if (launch.at("ranks") == 2) two.push_back(launch.at("samples_per_s"));
-    if (launch.at("ranks") == 1 && launch.at("threads") == 1) alone.push_back(launch.at("samples_per_s"));
+    if (launch.at("ranks") == 2) two.push_back(launch.at("samples_per_s").get<double>());
+    if (launch.at("ranks") == 1 && launch.at("threads") == 1)
+      alone.push_back(launch.at("samples_per_s").get<double>());
   }
   ASSERT_EQ(two.size(), 2u);
   ASSERT_EQ(alone.size(), 2u);
@@ -105,7 +106,8 @@ TEST_F(Scale, MeasuresStrongScaling) {
     EXPECT_EQ(predicted.back().at("ranks"), 4096);
     // Four grains keep at most four ranks busy: the step lasts a grain or longer.
     const auto& with = found.at("assumptions");
-    const double grain = with.at("grain_s"), alone_s = with.at("grain_alone_s"), fixed = with.at("fixed_s");
+    const double grain = with.at("grain_s").get<double>(), alone_s = with.at("grain_alone_s").get<double>(),
+                 fixed = with.at("fixed_s").get<double>();
     EXPECT_LT(predicted.back().at("hierarchical").get<double>() * 4096, (4 * alone_s + fixed) / grain);
     EXPECT_EQ(found.at("assumptions").at("ranks_per_node"), 8);
     EXPECT_EQ(found.at("assumptions").at("network_latency_s"), 2e-6);
