@@ -126,7 +126,7 @@ double reduce(const fs::path& folder, const fs::path& index) {
 
 }  // namespace
 
-int bench_store(const fs::path& below, std::int64_t count) {
+int bench_store(const fs::path& below, std::int64_t count, bool keep) {
   make_folder(below);
   const fs::path folder = below / fmt::format("bench-store.{}.{}", host_name(), ::getpid());
   make_folder(folder);
@@ -139,6 +139,10 @@ int bench_store(const fs::path& below, std::int64_t count) {
     fmt::print("published {} stores in {:.1f} s: {:.2f} ms each\n", count, written,
                written * 1e3 / static_cast<double>(count));
     std::fflush(stdout);
+    if (keep) {
+      fmt::print("{}\n", folder.string());
+      return kExitOk;
+    }
     forget_contents(folder / "cells");
     fmt::print("reduce, contents not in memory  {:.2f} s\n", reduce(folder, {}));
     fmt::print("reduce, contents in memory      {:.2f} s\n", reduce(folder, {}));

@@ -11,7 +11,6 @@ namespace expunge::comm {
 namespace {
 
 constexpr int kWarmUps = 3;
-constexpr double kWantedSeconds = 1.0;  // of measuring, for each size and kind
 constexpr int kFewest = 5, kMost = 200;
 
 double median(std::vector<double> values) {
@@ -37,7 +36,7 @@ double round_seconds(Communicator& comm, OrderedSum& sum, const float* zeros, co
 }  // namespace
 
 AllreduceTiming time_allreduce(Communicator& comm, const Arithmetic& arithmetic, std::int64_t bytes,
-                               const std::function<void()>& tick) {
+                               const std::function<void()>& tick, double wanted_seconds) {
   const std::int64_t count = std::max<std::int64_t>(1, bytes / static_cast<std::int64_t>(sizeof(float)));
   OrderedSum sum(comm, count, arithmetic);
   const std::unique_ptr<float, std::function<void(float*)>> zeros(arithmetic.allocate(count),
@@ -52,7 +51,7 @@ AllreduceTiming time_allreduce(Communicator& comm, const Arithmetic& arithmetic,
     }
     // Every rank saw the same `warm`, so all agree on the number of rounds.
     const int rounds =
-        static_cast<int>(std::clamp(kWantedSeconds / std::max(warm, 1e-6), double{kFewest}, double{kMost}));
+        static_cast<int>(std::clamp(wanted_seconds / std::max(warm, 1e-6), double{kFewest}, double{kMost}));
     std::vector<double> seconds;
     for (int i = 0; i < rounds; ++i) {
       tick();
@@ -63,25 +62,55 @@ AllreduceTiming time_allreduce(Communicator& comm, const Arithmetic& arithmetic,
   return {count * static_cast<std::int64_t>(sizeof(float)), medians[0], medians[1]};
 }
 
-std::string bench_allreduce(Runtime& runtime, const std::vector<std::int64_t>& sizes) {
+double algorithm_bandwidth(std::int64_t bytes, double seconds) {
+  return static_cast<double>(bytes) / seconds;
+}
+
+double bus_bandwidth(std::int64_t bytes, double seconds, int ranks) {
+  return algorithm_bandwidth(bytes, seconds) * 2 * (ranks - 1) / ranks;
+}
+
+std::int64_t count_wrong(Communicator& comm, std::int64_t bytes) {
+  constexpr std::int64_t kPeriod = 61;  // no divisor of any slice or chunk
+  const std::int64_t count = std::max<std::int64_t>(1, bytes / static_cast<std::int64_t>(sizeof(float)));
+  OrderedSum sum(comm, count);
+  const int ranks = comm.size();
+  std::int64_t wrong = 0;
+  for (const bool ordered : {true, false}) {
+    sum.begin(ranks);
+    float* leaf = sum.leaf();
+    for (std::int64_t i = 0; i < count; ++i) leaf[i] = static_cast<float>(i % kPeriod + comm.rank());
+    sum.push();
+    const float* result = ordered ? sum.finish() : sum.finish_native();
+    for (std::int64_t i = 0; i < count; ++i)
+      wrong += result[i] != static_cast<float>(i % kPeriod * ranks + ranks * (ranks - 1) / 2);
+  }
+  return wrong;
+}
+
+AllreduceReport bench_allreduce(Runtime& runtime, const std::vector<std::int64_t>& sizes) {
   Communicator& world = runtime.world();
-  const double bus = 2.0 * (world.size() - 1) / world.size();
-  std::string table =
-      fmt::format("all-reduce, {} rank{}, transport {}, {}\n{:>10} {:>12} {:>12} {:>8} {:>14} {:>14}\n",
-                  world.size(), world.size() == 1 ? "" : "s", world.transport(), runtime.mpi_version(),
-                  "size", "ordered ms", "native ms", "ratio", "ordered GB/s", "native GB/s");
+  AllreduceReport out;
+  out.table = fmt::format(
+      "all-reduce, {} rank{}, transport {}, {}; bandwidths in GB/s: alg = bytes / seconds, bus = alg * 2 "
+      "(ranks - 1) / ranks\n{:>10} {:>12} {:>12} {:>8} {:>12} {:>12} {:>12} {:>12} {:>8}\n",
+      world.size(), world.size() == 1 ? "" : "s", world.transport(), runtime.mpi_version(), "size",
+      "ordered ms", "native ms", "ratio", "ordered alg", "ordered bus", "native alg", "native bus", "wrong");
   for (const auto bytes : sizes) {
     runtime.phase(fmt::format("bench allreduce {}", human_bytes(static_cast<double>(bytes))));
     const auto timing = time_allreduce(world, host_arithmetic(), bytes, [&] { runtime.tick(); });
-    const auto bandwidth = [&](double seconds) {
-      return static_cast<double>(timing.bytes) / seconds * bus * 1e-9;
-    };
-    table += fmt::format("{:>10} {:>12.4f} {:>12.4f} {:>8.2f} {:>14.2f} {:>14.2f}\n",
-                         human_bytes(static_cast<double>(timing.bytes)), timing.ordered_s * 1e3,
-                         timing.native_s * 1e3, timing.ordered_s / timing.native_s,
-                         bandwidth(timing.ordered_s), bandwidth(timing.native_s));
+    std::int64_t wrong = 0;
+    for (const auto rank : world.all_gather_value(count_wrong(world, bytes))) wrong += rank;
+    out.wrong += wrong;
+    out.table +=
+        fmt::format("{:>10} {:>12.4f} {:>12.4f} {:>8.2f}", human_bytes(static_cast<double>(timing.bytes)),
+                    timing.ordered_s * 1e3, timing.native_s * 1e3, timing.ordered_s / timing.native_s);
+    for (const double seconds : {timing.ordered_s, timing.native_s})
+      out.table += fmt::format(" {:>12.2f} {:>12.2f}", algorithm_bandwidth(timing.bytes, seconds) * 1e-9,
+                               bus_bandwidth(timing.bytes, seconds, world.size()) * 1e-9);
+    out.table += fmt::format(" {:>8}\n", wrong);
   }
-  return table;
+  return out;
 }
 
 }  // namespace expunge::comm

@@ -11,11 +11,20 @@
 
 namespace expunge::comm {
 
+// Bandwidths as nccl-tests defines them for all-reduce (its doc/PERFORMANCE.md), bytes a second: of the
+// algorithm, bytes / seconds; of the bus, that times 2 (ranks - 1) / ranks, which does not grow with the
+// ranks and is 0 for one.
+double algorithm_bandwidth(std::int64_t bytes, double seconds);
+double bus_bandwidth(std::int64_t bytes, double seconds, int ranks);
+
 // Collective. Sums a vector of each of `sizes` (bytes, rounded down to whole floats; at least one float) over
-// one leaf a rank, ordered and native: the median over rounds of the slowest rank's seconds. Returns a table,
-// one line a size, with the bus bandwidth as nccl-tests defines it for all-reduce: bytes / seconds * 2 (ranks
-// - 1) / ranks, 0 for one rank. The table is the same on every rank.
-std::string bench_allreduce(Runtime& runtime, const std::vector<std::int64_t>& sizes);
+// one leaf a rank, ordered and native: the median over rounds of the slowest rank's seconds, both bandwidths,
+// and how many elements were wrong on any rank. One line a size, the same on every rank.
+struct AllreduceReport {
+  std::string table;
+  std::int64_t wrong = 0;  // elements, over all sizes
+};
+AllreduceReport bench_allreduce(Runtime& runtime, const std::vector<std::int64_t>& sizes);
 
 // One line of the table.
 struct AllreduceTiming {
@@ -23,8 +32,13 @@ struct AllreduceTiming {
   double ordered_s = 0, native_s = 0;
 };
 
-// Collective. The measurement itself, over any transport. `tick` is called before every round.
+// Collective. The measurement itself, over any transport. `tick` is called before every round;
+// `wanted_seconds`: about how long each of the two kinds is measured.
 AllreduceTiming time_allreduce(Communicator& comm, const Arithmetic& arithmetic, std::int64_t bytes,
-                               const std::function<void()>& tick);
+                               const std::function<void()>& tick, double wanted_seconds = 1.0);
+
+// Collective, host memory. Elements that an ordered and a native sum of small whole numbers (exact in any
+// order) get wrong on this rank.
+std::int64_t count_wrong(Communicator& comm, std::int64_t bytes);
 
 }  // namespace expunge::comm

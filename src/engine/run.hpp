@@ -19,4 +19,8 @@ int bench_step(comm::Runtime& runtime, const nlohmann::json& request);
 // kExitNotAsAsked when one takes over 1.3 times the time of its FLOPs. Collective over the world.
 int bench_methods(comm::Runtime& runtime, const nlohmann::json& request);
 
+// {job, set, cell, device, weak, steps, threads}: measures steps of the job's first original (or of one cell)
+// on the ranks at hand; rank 0 prints a line of JSON (cli/scale.cpp reads it). Collective over the world.
+int probe_scaling(comm::Runtime& runtime, const nlohmann::json& request);
+
 }  // namespace expunge

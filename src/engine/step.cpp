@@ -1,39 +1,17 @@
 // One optimiser step over the ranks: plan -> grains -> tree. Every rank knows the whole plan; it runs the
 // grains it owns.
-#include <ATen/autocast_mode.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/error.hpp"
 #include "core/fault.hpp"
+#include "engine/autocast.hpp"
 #include "engine/context_impl.hpp"
 #include "engine/owned_grains.hpp"
 
 namespace expunge {
 namespace {
-
-// Turns autocast to bf16 on for the device while it lives.
-class Autocast {
- public:
-  Autocast(torch::Device device, bool enabled) : type_(device.type()), enabled_(enabled) {
-    if (!enabled_) return;
-    before_ = at::autocast::is_autocast_enabled(type_);
-    at::autocast::set_autocast_enabled(type_, true);
-    at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!enabled_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(type_, before_);
-  }
-
- private:
-  at::DeviceType type_;
-  bool enabled_, before_ = false;
-};
 
 // The samples of a step that a term is about.
 std::int64_t count_over(const std::vector<std::int64_t>& ids, const std::vector<std::uint8_t>& forget_member,
@@ -288,9 +266,12 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
   reducer->begin(grains);
   const std::int64_t first = reducer->first_leaf();
   std::vector<GrainReport> mine(static_cast<std::size_t>(reducer->last_leaf() - first)), all;
-  const Failure failure = run_owned(first, reducer->last_leaf(), [&](std::int64_t g) {
-    run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
-  });
+  const Failure failure = [&] {
+    const SharedCasts casts(setup.train.precision == "bf16");
+    return run_owned(first, reducer->last_leaf(), [&](std::int64_t g) {
+      run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
+    });
+  }();
   if (struck && mine.empty()) fault::not_struck();
   if (struck && !mine.empty()) mine.front().objective = std::numeric_limits<double>::quiet_NaN();
   StepOutcome out = exchange(plan, poll, failure, mine, all);

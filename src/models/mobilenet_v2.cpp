@@ -9,6 +9,7 @@
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
+#include "models/torch/image_layout.hpp"
 #endif
 
 namespace expunge::models {
@@ -210,7 +211,7 @@ class MobileNetV2 : public Model {
   }
 
   Tensors forward(const Tensors& inputs) override {
-    torch::Tensor x = inputs.at("pixel_values");
+    torch::Tensor x = channels_innermost(inputs.at("pixel_values"));
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
       torch::Tensor y = x;
       for (const auto& layer : blocks_[b]) {

@@ -7,6 +7,7 @@
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
+#include "models/torch/image_layout.hpp"
 #endif
 
 namespace expunge::models {
@@ -145,6 +146,9 @@ const RegisterDescriptor entry{{.family = "resnet",
 
 #else
 
+// Pixels of an image from which on channels lie innermost.
+constexpr std::int64_t kChannelsInnermostFrom = 96 * 96;
+
 struct ConvolutionAndNorm {
   std::shared_ptr<Conv2d> convolution;
   std::shared_ptr<BatchNorm> normalization;
@@ -184,7 +188,10 @@ class ResNet : public Model {
   }
 
   Tensors forward(const Tensors& inputs) override {
-    torch::Tensor x = activation_(stem_(inputs.at("pixel_values")));
+    torch::Tensor x = inputs.at("pixel_values");
+    // Small images would lose more to reordering the weights for each pass than they gain.
+    if (x.size(2) * x.size(3) >= kChannelsInnermostFrom) x = channels_innermost(x);
+    x = activation_(stem_(x));
     x = at::max_pool2d(x, {3, 3}, {2, 2}, {1, 1});
     for (const auto& block : blocks_) {
       torch::Tensor y = x;

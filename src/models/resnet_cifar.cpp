@@ -9,6 +9,7 @@
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
+#include "models/torch/image_layout.hpp"
 #endif
 
 namespace expunge::models {
@@ -141,7 +142,7 @@ class ResNetCifar : public Model {
   }
 
   Tensors forward(const Tensors& inputs) override {
-    torch::Tensor x = at::relu(bn1_->forward(conv1_->forward(inputs.at("pixel_values"))));
+    torch::Tensor x = at::relu(bn1_->forward(conv1_->forward(channels_innermost(inputs.at("pixel_values")))));
     for (std::size_t s = 0; s < stages_.size(); ++s)
       x = adapted(fmt::format("stage{}", s + 1), stages_[s]->forward(x));
     const torch::Tensor pooled = x.mean({2, 3});
