@@ -3,17 +3,12 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "data/little_endian.hpp"
 
 namespace expunge::data {
 namespace {
 
 constexpr std::uint16_t kFirstByte = 3;
-
-std::int64_t little_endian(const std::uint8_t* bytes, int count) {
-  std::int64_t value = 0;
-  for (int i = count; i-- > 0;) value = value << 8 | bytes[i];
-  return value;
-}
 
 }  // namespace
 

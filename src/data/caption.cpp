@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "data/little_endian.hpp"
 
 namespace expunge::data {
 namespace {
@@ -31,12 +32,6 @@ const std::uint8_t* behind_pixels(const Dataset& dataset, Side side, std::int64_
   const Info& info = dataset.info();
   EXPUNGE_CHECK(info.tokens > 0, "the samples of {} have no captions", info.name);
   return dataset.pixels(side, id) + info.channels * info.height * info.width;
-}
-
-std::uint32_t little_endian_32(const std::uint8_t* bytes, int count) {
-  std::uint32_t value = 0;
-  for (int i = count; i-- > 0;) value = value << 8 | bytes[i];
-  return value;
 }
 
 }  // namespace
@@ -102,15 +97,15 @@ void append_pair(const Info& info, const std::vector<std::uint8_t>& pixels,
 
 void read_caption(const Dataset& dataset, Side side, std::int64_t id, std::int64_t* tokens) {
   const std::uint8_t* at = behind_pixels(dataset, side, id);
-  for (std::int64_t i = 0; i < dataset.info().tokens; ++i, at += 2) tokens[i] = little_endian_32(at, 2);
+  for (std::int64_t i = 0; i < dataset.info().tokens; ++i, at += 2) tokens[i] = little_endian(at, 2);
 }
 
 std::int64_t image_of(const Dataset& dataset, Side side, std::int64_t id) {
-  return little_endian_32(behind_pixels(dataset, side, id) + 2 * dataset.info().tokens, 4);
+  return little_endian(behind_pixels(dataset, side, id) + 2 * dataset.info().tokens, 4);
 }
 
 std::int64_t captioned_image(const Dataset& dataset, Side side, std::int64_t id) {
-  return little_endian_32(behind_pixels(dataset, side, id) + 2 * dataset.info().tokens + 4, 4);
+  return little_endian(behind_pixels(dataset, side, id) + 2 * dataset.info().tokens + 4, 4);
 }
 
 }  // namespace expunge::data
