@@ -1,4 +1,4 @@
-// Pairs in memory, with sentences and labels, as a data set.
+// Pairs, or a graph's edges, in memory, with sentences and labels, as a data set.
 #pragma once
 
 #include <string>
@@ -18,10 +18,14 @@ class FakePairs : public Dataset {
  public:
   explicit FakePairs(std::vector<FakePair> train, std::vector<FakePair> test = {},
                      std::vector<std::string> units = {"edge"})
+      : FakePairs(0, std::move(train), std::move(test), std::move(units)) {}
+  // The edges of a graph of so many nodes.
+  FakePairs(std::int64_t nodes, std::vector<FakePair> train, std::vector<FakePair> test = {},
+            std::vector<std::string> units = {"edge"})
       : train_(std::move(train)), test_(std::move(test)) {
     info_.name = "fake_pairs";
     info_.classes = 2;
-    info_.tokens = 4, info_.vocabulary = 64;
+    info_.tokens = 4, info_.vocabulary = 64, info_.nodes = nodes;
     info_.units = std::move(units);
     info_.train_size = static_cast<std::int64_t>(train_.size());
     info_.test_size = static_cast<std::int64_t>(test_.size());

@@ -7,7 +7,7 @@
 #include "models/descriptor.hpp"
 #include "tests/mpi/engine/conformance.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
-#include "tests/unit/graph_fixture.hpp"
+#include "tests/unit/fake_pairs.hpp"
 
 namespace expunge::test {
 namespace {
@@ -25,7 +25,7 @@ class FourNodes : public Rows {
   }
 
  private:
-  data::FakeGraph data_;
+  data::FakePairs data_;
   GraphSource source_;
 };
 

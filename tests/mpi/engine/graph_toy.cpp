@@ -2,7 +2,7 @@
 #include "engine/graph_source.hpp"
 #include "models/descriptor.hpp"
 #include "tests/mpi/engine/toys.hpp"
-#include "tests/unit/graph_fixture.hpp"
+#include "tests/unit/fake_pairs.hpp"
 
 namespace expunge::test {
 namespace {
@@ -11,7 +11,7 @@ constexpr std::int64_t kKind = 24;  // nodes of each kind
 
 // The k-th of 288 distinct edges, between even nodes or between odd ones, which the label tells. Each node
 // has a word of its own.
-data::FakeEdge edge(std::int64_t k) {
+data::FakePair edge(std::int64_t k) {
   constexpr std::int64_t kHalf = kKind / 2;
   const std::int64_t pair = k * 37 % (kKind * kHalf), head = pair / kHalf,
                      tail = 2 * (pair % kHalf) + head % 2;
@@ -23,7 +23,7 @@ data::FakeEdge edge(std::int64_t k) {
 
 class GraphRows : public Rows {
  public:
-  GraphRows(std::shared_ptr<const data::FakeGraph> graph, const std::vector<std::int64_t>& forget,
+  GraphRows(std::shared_ptr<const data::FakePairs> graph, const std::vector<std::int64_t>& forget,
             const std::vector<std::int64_t>& retain, torch::Tensor labels)
       : Rows("edge", torch::zeros({labels.numel(), 2}), labels),
         graph_(std::move(graph)),
@@ -34,7 +34,7 @@ class GraphRows : public Rows {
   }
 
  private:
-  std::shared_ptr<const data::FakeGraph> graph_;
+  std::shared_ptr<const data::FakePairs> graph_;
   GraphSource source_;
 };
 
@@ -42,14 +42,14 @@ class GraphRows : public Rows {
 
 Toy graph_toy(std::int64_t forget, std::int64_t retain) {
   Toy toy;
-  std::vector<data::FakeEdge> edges;
+  std::vector<data::FakePair> edges;
   for (std::int64_t k = 0; k < forget + retain + kUnseen; ++k) {
     edges.push_back(edge(k));
     (k < forget ? toy.forget : k < forget + retain ? toy.retain : toy.unseen).push_back(k);
   }
   torch::Tensor labels = torch::zeros({static_cast<std::int64_t>(edges.size())}, torch::kLong);
   for (std::size_t k = 0; k < edges.size(); ++k) labels[static_cast<std::int64_t>(k)] = edges[k].label;
-  const auto graph = std::make_shared<const data::FakeGraph>(2 * kKind, edges);
+  const auto graph = std::make_shared<const data::FakePairs>(2 * kKind, edges);
   toy.samples = std::make_shared<GraphRows>(graph, toy.forget, toy.retain, labels);
   auto config =
       models::find_descriptor("gcn")->config("gcn", {.classes = 2, .vocabulary = 64, .nodes = 2 * kKind});

@@ -4,13 +4,13 @@
 #include "engine/graph_source.hpp"
 #include "models/descriptor.hpp"
 #include "tensor/flop_counter.hpp"
-#include "tests/unit/graph_fixture.hpp"
+#include "tests/unit/fake_pairs.hpp"
 
 namespace expunge {
 namespace {
 
 // 0-3 is forgotten; 0-2 (twice), 1-3, 1-4 and 5-6 stay; node 7 is alone.
-data::FakeGraph small_graph() {
+data::FakePairs small_graph() {
   return {
       8,
       {{0, 3, 1, {5}}, {0, 2, 0, {6}}, {0, 2, 1, {6, 7}}, {1, 3, 1, {8}}, {1, 4, 0, {9}}, {5, 6, 0, {10}}},
@@ -67,7 +67,7 @@ class Gcn : public testing::Test {
                              torch::kCPU);
     source.load({0, 2, 4}, -1, batch_);
   }
-  const data::FakeGraph data_ = small_graph();
+  const data::FakePairs data_ = small_graph();
   nlohmann::json config_;
   std::shared_ptr<models::Model> model_;
   Batch batch_;
