@@ -156,7 +156,7 @@ nlohmann::ordered_json scaling_json(const ScalingMeasurement& measured, const Sc
                           {"ranks_per_node", measured.ranks_per_node}};
   out["launches"] = Json::array();
   for (const auto& [setting, launches] : measured.launches)
-    for (const auto& launch : launches) out["launches"].push_back(launch);
+    for (const auto& launch : launches) out["launches"].push_back(Json(launch));
   return out;
 }
 
