@@ -36,13 +36,8 @@ constexpr std::array<TextSize, 8> kSizes{{{"bert-tiny", 128, 2, 2, 512, 30522},
                                           {"pubmedbert", 768, 12, 12, 3072, 30522}}};
 
 nlohmann::json make_config(const std::string& name, const InputShape& input) {
-  auto c = text_config(registered(kSizes, name), input, 512);
-  c.update({{"architectures", {"BertForSequenceClassification"}},
-            {"model_type", "bert"},
-            {"layer_norm_eps", 1e-12},
-            {"type_vocab_size", 2},
-            {"classifier_dropout", nullptr},
-            {"position_embedding_type", "absolute"}});
+  auto c = bert_config(registered(kSizes, name), input, 512);
+  c.update({{"architectures", {"BertForSequenceClassification"}}, {"model_type", "bert"}});
   return c;
 }
 
@@ -61,22 +56,18 @@ TextHead head_of(const TextSizes& s) {
   return {2 * static_cast<double>(s.hidden * s.classes), 2 * static_cast<double>(s.hidden * s.hidden)};
 }
 
-const RegisterDescriptor entry{priced_text({.family = "bert",
-                                            .model_type = "bert",
-                                            .summary = "BERT, BioBERT, PubMedBERT: text classifiers",
-                                            .source = "Devlin et al., NAACL 2019",
-                                            .names = names_of(kSizes),
-                                            .config = make_config,
-                                            .parameters = parameters,
-                                            .head = {"classifier."},
-                                            .projections =
-                                                [](const nlohmann::json& config) {
-                                                  return text_projections(
-                                                      read_sizes(config), "bert.encoder.layer.",
-                                                      ".attention.self.query", ".attention.self.value");
-                                                },
-                                            .head_parameters = head_parameters},
-                                           read_sizes, head_of)};
+const RegisterDescriptor entry{priced_text(
+    {.family = "bert",
+     .model_type = "bert",
+     .summary = "BERT, BioBERT, PubMedBERT: text classifiers",
+     .source = "Devlin et al., NAACL 2019",
+     .names = names_of(kSizes),
+     .config = make_config,
+     .parameters = parameters,
+     .head = {"classifier."},
+     .projections = [](const nlohmann::json& config) { return bert_projections(read_sizes(config), "bert"); },
+     .head_parameters = head_parameters},
+    read_sizes, head_of)};
 
 #else
 

@@ -32,14 +32,10 @@ constexpr std::array<TextSize, 3> kSizes{{{"electra-small", 256, 12, 4, 1024, 30
 
 nlohmann::json make_config(const std::string& name, const InputShape& input) {
   const TextSize& size = registered(kSizes, name);
-  auto c = text_config(size, input, 512);
+  auto c = bert_config(size, input, 512);
   c.update({{"architectures", {"ElectraForSequenceClassification"}},
             {"model_type", "electra"},
-            {"embedding_size", size.hidden == 256 ? 128 : size.hidden},
-            {"layer_norm_eps", 1e-12},
-            {"type_vocab_size", 2},
-            {"classifier_dropout", nullptr},
-            {"position_embedding_type", "absolute"}});
+            {"embedding_size", size.hidden == 256 ? 128 : size.hidden}});
   return c;
 }
 
@@ -54,22 +50,19 @@ std::int64_t parameters(const nlohmann::json& config) {
   return embeddings + widen + s.layers * layer_parameters(s) + head_parameters(config);
 }
 
-const RegisterDescriptor entry{priced_text({.family = "electra",
-                                            .model_type = "electra",
-                                            .summary = "ELECTRA discriminator: text classifier",
-                                            .source = "Clark et al., ICLR 2020",
-                                            .names = names_of(kSizes),
-                                            .config = make_config,
-                                            .parameters = parameters,
-                                            .head = {"classifier."},
-                                            .projections =
-                                                [](const nlohmann::json& config) {
-                                                  return text_projections(
-                                                      read_sizes(config), "electra.encoder.layer.",
-                                                      ".attention.self.query", ".attention.self.value");
-                                                },
-                                            .head_parameters = head_parameters},
-                                           read_sizes, two_layer_head)};
+const RegisterDescriptor entry{priced_text(
+    {.family = "electra",
+     .model_type = "electra",
+     .summary = "ELECTRA discriminator: text classifier",
+     .source = "Clark et al., ICLR 2020",
+     .names = names_of(kSizes),
+     .config = make_config,
+     .parameters = parameters,
+     .head = {"classifier."},
+     .projections =
+         [](const nlohmann::json& config) { return bert_projections(read_sizes(config), "electra"); },
+     .head_parameters = head_parameters},
+    read_sizes, two_layer_head)};
 
 #else
 

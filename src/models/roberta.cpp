@@ -39,13 +39,11 @@ constexpr std::array<TextSize, 2> kSizes{
 nlohmann::json make_config(const std::string& name, const InputShape& input) {
   InputShape longer = input;
   longer.tokens += 2;  // positions begin at 2
-  auto c = text_config(registered(kSizes, name), longer, 514);
+  auto c = bert_config(registered(kSizes, name), longer, 514);
   c.update({{"architectures", {"RobertaForSequenceClassification"}},
             {"model_type", "roberta"},
             {"layer_norm_eps", 1e-5},
             {"type_vocab_size", 1},
-            {"classifier_dropout", nullptr},
-            {"position_embedding_type", "absolute"},
             {"bos_token_id", 0},
             {"pad_token_id", 1},
             {"eos_token_id", 2}});
@@ -62,22 +60,19 @@ std::int64_t parameters(const nlohmann::json& config) {
          head_parameters(config);
 }
 
-const RegisterDescriptor entry{priced_text({.family = "roberta",
-                                            .model_type = "roberta",
-                                            .summary = "RoBERTa: text classifier",
-                                            .source = "Liu et al. 2019, arXiv:1907.11692",
-                                            .names = names_of(kSizes),
-                                            .config = make_config,
-                                            .parameters = parameters,
-                                            .head = {"classifier."},
-                                            .projections =
-                                                [](const nlohmann::json& config) {
-                                                  return text_projections(
-                                                      read_sizes(config), "roberta.encoder.layer.",
-                                                      ".attention.self.query", ".attention.self.value");
-                                                },
-                                            .head_parameters = head_parameters},
-                                           read_sizes, two_layer_head)};
+const RegisterDescriptor entry{priced_text(
+    {.family = "roberta",
+     .model_type = "roberta",
+     .summary = "RoBERTa: text classifier",
+     .source = "Liu et al. 2019, arXiv:1907.11692",
+     .names = names_of(kSizes),
+     .config = make_config,
+     .parameters = parameters,
+     .head = {"classifier."},
+     .projections =
+         [](const nlohmann::json& config) { return bert_projections(read_sizes(config), "roberta"); },
+     .head_parameters = head_parameters},
+    read_sizes, two_layer_head)};
 
 #else
 

@@ -99,6 +99,10 @@ std::vector<Projection> text_projections(const TextSizes& s, const std::string& 
   return out;
 }
 
+std::vector<Projection> bert_projections(const TextSizes& s, const std::string& prefix) {
+  return text_projections(s, prefix + ".encoder.layer.", ".attention.self.query", ".attention.self.value");
+}
+
 nlohmann::json text_config(const TextSize& size, const InputShape& input, std::int64_t positions) {
   nlohmann::json c{{"hidden_size", size.hidden},
                    {"num_hidden_layers", size.layers},
@@ -113,6 +117,15 @@ nlohmann::json text_config(const TextSize& size, const InputShape& input, std::i
                    {"pad_token_id", 0},
                    {"torch_dtype", "float32"}};
   add_labels(c, input.classes);
+  return c;
+}
+
+nlohmann::json bert_config(const TextSize& size, const InputShape& input, std::int64_t positions) {
+  auto c = text_config(size, input, positions);
+  c.update({{"layer_norm_eps", 1e-12},
+            {"type_vocab_size", 2},
+            {"classifier_dropout", nullptr},
+            {"position_embedding_type", "absolute"}});
   return c;
 }
 

@@ -49,6 +49,8 @@ Descriptor priced_text(Descriptor d, TextSizes (*sizes)(const nlohmann::json& co
 // Query and value projections named PREFIX + layer + SUFFIX[0 or 1].
 std::vector<Projection> text_projections(const TextSizes& sizes, const std::string& prefix,
                                          const std::string& query, const std::string& value);
+// Those of BERT's layers in a network whose names begin with `prefix`.
+std::vector<Projection> bert_projections(const TextSizes& sizes, const std::string& prefix);
 
 // Fields that every text encoder's config.json gets for this input: sizes under BERT's names, vocabulary and
 // positions that suffice for it, labels.
@@ -57,6 +59,10 @@ struct TextSize {  // a registered size
   std::int64_t hidden, layers, heads, inner, vocabulary;
 };
 nlohmann::json text_config(const TextSize& size, const InputShape& input, std::int64_t positions);
+
+// As text_config, with what BERT, ELECTRA and RoBERTa add: layer norms, token types and the classifier's
+// dropout.
+nlohmann::json bert_config(const TextSize& size, const InputShape& input, std::int64_t positions);
 
 // The registered size of this name; InternalError when there is none.
 template <class Sizes>
