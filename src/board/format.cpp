@@ -102,6 +102,13 @@ std::string shown_counts(const Board& board) {
   return out;
 }
 
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
 std::vector<std::size_t> short_columns(const Leaderboard& leaderboard) {
   std::vector<std::size_t> out;
   for (std::size_t c = 0; c < leaderboard.columns.size(); ++c) {

@@ -28,6 +28,9 @@ std::string padded(const std::string& text, std::size_t to, bool right);
 // A table in lines: the first column stands left, the others right, the last as it is.
 std::string aligned(const std::vector<std::vector<std::string>>& table);
 
+// A field of a file of comma-separated values (RFC 4180): quoted where it has to be.
+std::string csv_field(const std::string& text);
+
 // The sentence under a table that explains its signs.
 extern const char* const kLegend;
 

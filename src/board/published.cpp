@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "board/format.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/numbers.hpp"
 #include "core/text.hpp"
 
 namespace expunge::board {
@@ -69,12 +69,6 @@ bool matches_data(const Published& paper, const std::string& published, const st
   return stands_in;
 }
 
-std::string padded(const std::string& text, std::size_t width) {
-  std::size_t columns = 0;
-  for (const char c : text) columns += (c & 0xC0) != 0x80;
-  return text + std::string(width - std::min(width, columns), ' ');
-}
-
 std::string number(double v) {
   return std::isnan(v) ? "-" : std::abs(v) < 10 ? fmt::format("{:.2f}", v) : fmt::format("{:.1f}", v);
 }
@@ -86,16 +80,16 @@ std::string render_column(const Leaderboard& leaderboard, const Published& paper
   for (const auto& row : table.rows) {
     const Ours ours = ours_of(leaderboard, paper, column, row);
     if (!row.values[c] && ours.groups == 0) continue;
-    const double theirs = row.values[c].value_or(std::numeric_limits<double>::quiet_NaN());
-    out += fmt::format("    {}{}{}{}\n", padded(row.printed, 22), padded(number(theirs), 10),
-                       padded(number(ours.value) + (ours.other_data && ours.groups ? " †" : ""), 12),
+    const double theirs = row.values[c].value_or(kNan);
+    out += fmt::format("    {}{}{}{}\n", padded(row.printed, 22, false), padded(number(theirs), 10, false),
+                       padded(number(ours.value) + (ours.other_data && ours.groups ? " †" : ""), 12, false),
                        std::isnan(theirs - ours.value) ? "-" : fmt::format("{:+.2f}", ours.value - theirs));
   }
   const std::string what = column.metric.empty()    ? "no column of this program is this number"
                            : column.dataset.empty() ? "ours: average over this board's data sets"
                                                     : "ours: " + column.metric;
-  return fmt::format("  {} ({})\n    {}{}{}difference\n{}", column.title, what, padded("method", 22),
-                     padded("paper", 10), padded("ours", 12), out);
+  return fmt::format("  {} ({})\n    {}{}{}difference\n{}", column.title, what, padded("method", 22, false),
+                     padded("paper", 10, false), padded("ours", 12, false), out);
 }
 
 std::string places_of(const Leaderboard& leaderboard) {
@@ -145,7 +139,7 @@ Published read_published(const fs::path& folder, const std::string& name) {
 
 Ours ours_of(const Leaderboard& leaderboard, const Published& paper, const PublishedColumn& column,
              const PublishedRow& row) {
-  Ours out{0, std::numeric_limits<double>::quiet_NaN(), false};
+  Ours out{0, kNan, false};
   const auto at = column.metric.empty() ? std::nullopt : column_at(leaderboard, column.metric);
   if (!at) return out;
   double sum = 0;

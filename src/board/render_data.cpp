@@ -4,17 +4,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "board/format.hpp"
 #include "board/render.hpp"
 
 namespace expunge::board {
 namespace {
-
-std::string csv_text(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
-}
 
 std::string csv_number(double value) { return std::isnan(value) ? "" : fmt::format("{}", value); }
 
@@ -114,12 +108,13 @@ nlohmann::json json_ranking(const Leaderboard& leaderboard, const Ranking& r) {
 std::string render_csv(const Leaderboard& leaderboard, const Rankings&) {
   std::string out = "dataset,model,ratio,method,planned,ok,diverged,budget,failed,missing";
   for (const auto& c : leaderboard.columns)
-    out += fmt::format(",{0},{0}_n,{0}_half_width_95,{0}_low_95,{0}_high_95", csv_text(c.name));
+    out += fmt::format(",{0},{0}_n,{0}_half_width_95,{0}_low_95,{0}_high_95", csv_field(c.name));
   out += "\n";
   for (const auto& g : leaderboard.groups) {
     for (const auto& e : g.entries) {
-      out += fmt::format("{},{},{},{},{},{},{},{},{},{}", csv_text(g.dataset), csv_text(g.model), g.ratio,
-                         csv_text(e.method), e.cells.size(), e.ok, e.diverged, e.budget, e.failed, e.missing);
+      out +=
+          fmt::format("{},{},{},{},{},{},{},{},{},{}", csv_field(g.dataset), csv_field(g.model), g.ratio,
+                      csv_field(e.method), e.cells.size(), e.ok, e.diverged, e.budget, e.failed, e.missing);
       for (const auto& v : e.values)
         out += fmt::format(",{},{},{},{},{}", csv_number(v.mean), v.count, csv_number(v.half_width),
                            csv_number(v.bounds.low), csv_number(v.bounds.high));

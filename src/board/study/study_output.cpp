@@ -3,22 +3,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
+#include "board/format.hpp"
 #include "board/study/study.hpp"
 #include "board/svg.hpp"
+#include "core/numbers.hpp"
 
 namespace expunge::board {
 namespace {
 
 constexpr std::size_t kChartWidth = 64, kChartHeight = 16;
 
-std::size_t shown_width(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+// As `aligned`, set in, and the last column stands right, too: a study's tables end with numbers.
+std::string set_in(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows)
     for (std::size_t c = 0; c < row.size(); ++c) {
@@ -28,10 +25,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   std::string out;
   for (const auto& row : rows) {
     std::string line;
-    for (std::size_t c = 0; c < row.size(); ++c) {
-      const std::string space(widths[c] - shown_width(row[c]), ' ');
-      line += (c ? "  " : "  ") + (c == 0 ? row[c] + space : space + row[c]);
-    }
+    for (std::size_t c = 0; c < row.size(); ++c) line += "  " + padded(row[c], widths[c], c > 0);
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }
@@ -39,7 +33,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 }
 
 struct Range {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
+  double low = kInfinity, high = -low;
   void add(double v) {
     if (!std::isfinite(v)) return;
     low = std::min(low, v);
@@ -91,18 +85,11 @@ std::string chart(const StudyPlot& plot) {
   return out + fmt::format("  across: {}; up: {};{}\n", plot.x_title, plot.y_title, legend);
 }
 
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
-}
-
 }  // namespace
 
 std::string study_text(const StudyReport& report) {
   std::string out;
-  for (const auto& table : report.tables) out += table.title + "\n" + aligned(table.rows) + "\n";
+  for (const auto& table : report.tables) out += table.title + "\n" + set_in(table.rows) + "\n";
   for (const auto& plot : report.plots)
     if (const auto drawn = chart(plot); !drawn.empty()) out += drawn + "\n";
   for (const auto& note : report.notes) out += note + "\n";
