@@ -30,10 +30,6 @@ void resolve_grain(json& options, bool has_batch_norm) {
     *grain = config::default_grain(options.at("batch").get<std::int64_t>(), has_batch_norm);
 }
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 // "10% of retrain" -> 10; nothing when the text is something else.
 double percent_of_retrain(const std::string& text) {
   char* end = nullptr;
@@ -75,6 +71,7 @@ json Sections::read_dataset(const std::string& dataset) {
 }
 
 std::string Sections::beside_job(const std::string& path) const {
+  if (const char* home = std::getenv("HOME"); home && path.starts_with("~/")) return home + path.substr(1);
   if (std::filesystem::path(path).is_absolute()) return path;
   const auto beside = std::filesystem::absolute(job_.file).parent_path() / path;
   std::error_code error;

@@ -4,6 +4,7 @@
 // A method that starts from scratch has the resolved [original] in the place of [train].
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,10 @@ namespace expunge::sweep {
 // What may stand below [dataset.X] and [model.Y].
 inline const std::vector<std::string> kOverridableSections = {"data",   "original", "train",
                                                               "method", "evaluate", "budget"};
+
+inline bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 // Settings and prices shared by the cells of one data set and model.
 struct Base {

@@ -13,10 +13,6 @@ namespace {
 const std::vector<std::string> kSections = {"sweep",  "data", "original", "train",   "method", "evaluate",
                                             "budget", "comm", "run",      "dataset", "model",  "profile"};
 
-bool holds(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 }  // namespace
 
 void Sections::check_subsections(const config::Section& prefix) {
@@ -61,7 +57,7 @@ void Sections::check_names(const std::vector<std::string>& datasets,
                            const std::vector<std::string>& methods) {
   for (const auto& section : job_.names({})) {
     const config::Node* node = job_.find({section});
-    if (!holds(kSections, section))
+    if (!contains(kSections, section))
       problems_.add(node->at, section, fmt::format("unknown section{}", did_you_mean(section, kSections)));
     else if (!node->is_table)
       problems_.add(node->at, section,
@@ -76,7 +72,7 @@ void Sections::check_names(const std::vector<std::string>& datasets,
       continue;
     }
     check_subsections({"dataset", name});
-    if (!holds(datasets, name)) read_dataset(name);
+    if (!contains(datasets, name)) read_dataset(name);
   }
   for (const auto& name : job_.names({"model"})) {
     if (known_model(job_, name) || written_models_.count(name))
@@ -88,7 +84,7 @@ void Sections::check_names(const std::vector<std::string>& datasets,
   }
   for (const auto& name : job_.names({"method"})) {
     const auto* descriptor = methods::find_descriptor(name);
-    if (!descriptor || holds(methods, name)) continue;
+    if (!descriptor || contains(methods, name)) continue;
     method(Base{}, *descriptor, {.forget = 100, .retain = 900, .classes = 10});
   }
 }
