@@ -8,6 +8,7 @@
 #include "board/format.hpp"
 #include "board/html_parts.hpp"
 #include "board/svg.hpp"
+#include "core/numbers.hpp"
 
 namespace expunge::board {
 namespace {
@@ -99,7 +100,7 @@ std::string places_table(const Leaderboard& leaderboard, const Ranking& ranking)
     Estimate mean;
     mean.count = 1;
     mean.mean = p.mean;
-    mean.half_width = std::numeric_limits<double>::quiet_NaN();
+    mean.half_width = kNan;
     out += fmt::format(
         "<tr data-method=\"{0}\"><td>{0}</td><td>{1:.2f}</td><td>{2}</td><td>{3}</td><td "
         "data-v=\"{4:.6g}\">{5}</td>"

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "core/error.hpp"
+#include "core/numbers.hpp"
 #include "core/text.hpp"
 #include "store/store_file.hpp"
 
@@ -36,8 +36,7 @@ metrics::Outputs rows_of(const store::SplitOutputs& from, const std::vector<std:
 }
 
 double number_at(const nlohmann::json& config, const char* key) {
-  return config.contains(key) && config.at(key).is_number() ? config.at(key).get<double>()
-                                                            : std::numeric_limits<double>::quiet_NaN();
+  return config.contains(key) && config.at(key).is_number() ? config.at(key).get<double>() : kNan;
 }
 
 void add_original(const store::Record& original, metrics::Inputs& in) {
@@ -58,7 +57,7 @@ void add_original(const store::Record& original, metrics::Inputs& in) {
 void add_costs(const store::Record& cell, metrics::Inputs& in) {
   const auto flops = [&](const char* name) {
     const auto found = cell.flops.find(name);
-    return found == cell.flops.end() ? std::numeric_limits<double>::quiet_NaN() : found->second;
+    return found == cell.flops.end() ? kNan : found->second;
   };
   in.unlearn_flops = flops("unlearn_total");
   in.eval_flops = flops("eval_total");
@@ -69,7 +68,7 @@ std::size_t column_of(Board& board, const std::string& name) {
   const auto found = std::find(board.row_names.begin(), board.row_names.end(), name);
   if (found != board.row_names.end()) return static_cast<std::size_t>(found - board.row_names.begin());
   board.row_names.push_back(name);
-  for (auto& row : board.rows) row.values.push_back(std::numeric_limits<double>::quiet_NaN());
+  for (auto& row : board.rows) row.values.push_back(kNan);
   return board.row_names.size() - 1;
 }
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "core/log.hpp"
+#include "core/numbers.hpp"
 #include "core/progress.hpp"
 #include "core/text.hpp"
 #include "engine/cell_requests.hpp"
@@ -273,7 +273,7 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   record.ratio = cell.ratio.value();
   record.seed = cell.seed;
   record.row_names = sweep.row_names;
-  record.row.assign(record.row_names.size(), std::numeric_limits<double>::quiet_NaN());
+  record.row.assign(record.row_names.size(), kNan);
   if (comm.rank() == 0 && bench.options.progress)
     node.progress = std::make_unique<Progress>(cell.method, "samples", cell.total_steps * train.batch);
   node.prepare = [&](models::Model& network) {

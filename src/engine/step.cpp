@@ -2,10 +2,10 @@
 // grains it owns.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/error.hpp"
 #include "core/fault.hpp"
+#include "core/numbers.hpp"
 #include "engine/autocast.hpp"
 #include "engine/context_impl.hpp"
 #include "engine/owned_grains.hpp"
@@ -273,7 +273,7 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
     });
   }();
   if (struck && mine.empty()) fault::not_struck();
-  if (struck && !mine.empty()) mine.front().objective = std::numeric_limits<double>::quiet_NaN();
+  if (struck && !mine.empty()) mine.front().objective = kNan;
   StepOutcome out = exchange(plan, poll, failure, mine, all);
   if (curriculum.active() && mode.kind == StepMode::kMeans && layout.student) {
     const auto sums = losses_of(plan, all);

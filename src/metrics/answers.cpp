@@ -1,8 +1,8 @@
 // How well a language model knows the answers: perplexity, and the probability that TOFU reports.
 #include <cmath>
-#include <limits>
 #include <numeric>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
 #include "metrics/sums.hpp"
@@ -10,22 +10,20 @@
 namespace expunge::metrics {
 namespace answers {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
 bool answered(const Inputs& in, const std::string& split) {
   return usable(in, split) && in.get(split).answers;
 }
 
 // exp of the mean negative log-likelihood over the tokens of all answers.
 double perplexity(const Inputs& in, const std::string& split) {
-  if (!answered(in, split)) return kNaN;
+  if (!answered(in, split)) return kNan;
   const Sums sums = split_sums(in.get(split));
-  return sums.count > 0 ? std::exp(sums.loss_sum / static_cast<double>(sums.count)) : kNaN;
+  return sums.count > 0 ? std::exp(sums.loss_sum / static_cast<double>(sums.count)) : kNan;
 }
 
 // Mean over answers of the geometric mean of their tokens' probabilities.
 double probability(const Inputs& in, const std::string& split) {
-  if (!answered(in, split)) return kNaN;
+  if (!answered(in, split)) return kNan;
   const auto p = gold_probability(in.get(split));
   return std::accumulate(p.begin(), p.end(), 0.0) / static_cast<double>(p.size());
 }

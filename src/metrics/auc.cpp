@@ -1,9 +1,9 @@
 // D_f against D_r as a ranking problem: D_r is label 1, D_f label 0, so higher means that the model scores
 // retained data higher. Subsets of D_r have the size of D_f (all of D_r where it is smaller).
 #include <algorithm>
-#include <limits>
 #include <span>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
 #include "stat/rank.hpp"
@@ -11,7 +11,6 @@
 namespace expunge::metrics {
 namespace auc {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kResamples = 500;  // MU-Bench
 constexpr std::size_t kChunks = 5;        // MultiDelete
 
@@ -27,7 +26,7 @@ std::vector<double> column(const std::vector<double>& log_p, std::size_t classes
 // without underflow.
 double class_probability_auc(const Outputs& retain, const Outputs& forget) {
   const auto classes = static_cast<std::size_t>(forget.classes);
-  if (forget.answers || classes < 2 || retain.classes != forget.classes) return kNaN;
+  if (forget.answers || classes < 2 || retain.classes != forget.classes) return kNan;
   const auto retain_log_p = log_probabilities(retain), forget_log_p = log_probabilities(forget);
   const std::size_t size = std::min(forget.ids.size(), retain.ids.size());
   const std::size_t chunks = std::min(kChunks, retain.ids.size() / size);
@@ -42,8 +41,8 @@ double class_probability_auc(const Outputs& retain, const Outputs& forget) {
 }
 
 std::vector<Value> compute(const Inputs& in) {
-  stat::Resampled gold{kNaN, kNaN}, correct{kNaN, kNaN};
-  double class_probability = kNaN;
+  stat::Resampled gold{kNan, kNan}, correct{kNan, kNan};
+  double class_probability = kNan;
   if (usable(in, "forget") && usable(in, "retain")) {
     const Outputs &retain = in.get("retain"), &forget = in.get("forget");
     const Rng rng(in.seed, "auc");

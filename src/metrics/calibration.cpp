@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
 
@@ -14,7 +14,7 @@ namespace calibration {
 constexpr std::size_t kBins = 15;
 
 double calibration_error(const Inputs& in, const std::string& split) {
-  if (!has_logits(in, split)) return std::numeric_limits<double>::quiet_NaN();
+  if (!has_logits(in, split)) return kNan;
   const Outputs& outputs = in.get(split);
   const auto log_p = log_probabilities(outputs);
   const auto right = correctness(outputs);

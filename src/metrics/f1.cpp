@@ -1,7 +1,7 @@
 // F1 without the negative class, as relation extraction reports it (Segura-Bedmar et al. 2013, SemEval task
 // 9): class 0 means "no relation" and counts only where it is mistaken for another or another for it.
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
 #include "metrics/sums.hpp"
@@ -10,7 +10,7 @@ namespace expunge::metrics {
 namespace f1 {
 
 struct F1 {
-  double micro = std::numeric_limits<double>::quiet_NaN(), macro = std::numeric_limits<double>::quiet_NaN();
+  double micro = kNan, macro = kNan;
 };
 
 double f1(std::int64_t hits, std::int64_t predicted, std::int64_t labelled) {

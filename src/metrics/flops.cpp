@@ -1,7 +1,7 @@
 // What the run cost, as counted by the engine's ledger. Seconds are not science: they live in /timing.
 #include <cmath>
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 
 namespace expunge::metrics {
@@ -11,8 +11,7 @@ std::vector<Value> compute(const Inputs& in) {
   const bool priced = std::isfinite(in.retrain_flops) && in.retrain_flops > 0;
   return {{"unlearn_flops", in.unlearn_flops},
           {"eval_flops", in.eval_flops},
-          {"percent_of_retrain",
-           priced ? in.unlearn_flops / in.retrain_flops : std::numeric_limits<double>::quiet_NaN()}};
+          {"percent_of_retrain", priced ? in.unlearn_flops / in.retrain_flops : kNan}};
 }
 
 const RegisterMetric registered({

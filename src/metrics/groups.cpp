@@ -1,8 +1,8 @@
 // Accuracy of the worst class and the spread over classes: what a mean accuracy hides. Classes without a
 // sample in the split are left out. All classes' accuracies: `expunge study classes`.
 #include <algorithm>
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
 
@@ -10,8 +10,8 @@ namespace expunge::metrics {
 namespace groups {
 
 struct Worst {
-  double least = std::numeric_limits<double>::quiet_NaN();
-  double spread = std::numeric_limits<double>::quiet_NaN();
+  double least = kNan;
+  double spread = kNan;
 };
 
 Worst worst_class(const Inputs& in, const std::string& split) {

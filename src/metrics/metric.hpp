@@ -4,11 +4,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "core/numbers.hpp"
 
 namespace expunge::metrics {
 
@@ -40,7 +41,7 @@ struct Inputs {
   // Costs of the run.
   double unlearn_flops = 0, eval_flops = 0, retrain_flops = 0;
   // See the metric relearn; NaN where nothing was trained for it.
-  double relearn_passes = std::numeric_limits<double>::quiet_NaN();
+  double relearn_passes = kNan;
 };
 
 // A column of /row. Fractions in [0, 1]; NaN = not defined.

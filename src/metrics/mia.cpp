@@ -4,9 +4,9 @@
 // Which samples it is fitted on: membership.hpp.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
+#include "core/numbers.hpp"
 #include "metrics/membership.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
@@ -15,7 +15,6 @@
 namespace expunge::metrics {
 namespace mia {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLeastProbability = 1e-3;
 
 struct Attack {
@@ -26,7 +25,7 @@ struct Attack {
 
   // Share called members: a probability above one half.
   double success(const std::vector<double>& features) const {
-    if (features.empty()) return kNaN;
+    if (features.empty()) return kNan;
     const auto members = std::ranges::count_if(features, [&](double x) {
       return model.decision({&x, 1}) > 0;
     });
@@ -54,7 +53,7 @@ Attack attack(const Inputs& in, const std::string& prefix, Feature feature) {
 }
 
 struct Ratios {
-  double forget = kNaN, retain = kNaN;
+  double forget = kNan, retain = kNan;
 };
 
 // MultiDelete's prior-to-post ratio: one attacker, of the original model, on both models' outputs. On D_r a
@@ -71,7 +70,7 @@ Ratios ratios(const Inputs& in) {
 }
 
 std::vector<Value> compute(const Inputs& in) {
-  double success = kNaN, false_positive = kNaN, retained = kNaN, confidence = kNaN;
+  double success = kNan, false_positive = kNan, retained = kNan, confidence = kNan;
   if (attackable(in, "")) {
     const Attack by_entropy = attack(in, "", entropy);
     success = by_entropy.success(entropy(in.get("forget")));

@@ -3,9 +3,9 @@
 // attackers see the same data. Probabilities are Platt's, fitted to decisions of 5-fold cross-validation.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
+#include "core/numbers.hpp"
 #include "core/rng.hpp"
 #include "metrics/membership.hpp"
 #include "metrics/metric.hpp"
@@ -15,7 +15,6 @@
 namespace expunge::metrics {
 namespace mia_svm {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLeastProbability = 1e-3;
 constexpr std::size_t kFolds = 5;
 

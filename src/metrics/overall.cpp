@@ -1,6 +1,6 @@
 #include <cmath>
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/overall_score.hpp"
 #include "metrics/scores.hpp"
@@ -10,10 +10,9 @@ namespace expunge::metrics {
 
 OverallScore overall_score(double test, double original_test, double forget, double random,
                            double test_gate) {
-  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   constexpr double kForgetGate = 0.2;
   if (std::isnan(test) || std::isnan(forget) || std::isnan(random) || !(original_test > 0))
-    return {kNaN, kNaN};
+    return {kNan, kNan};
   const double kept = 1 - std::fabs(test - original_test), forgotten = 1 - std::fabs(forget - random);
   const double sum = kept + forgotten;
   const double ungated = sum > 0 ? 2 * kept * forgotten / sum : 0;
@@ -25,8 +24,7 @@ OverallScore overall_score(double test, double original_test, double forget, dou
 namespace overall {
 
 std::vector<Value> compute(const Inputs& in) {
-  const double random =
-      in.classes > 0 ? 1 / static_cast<double>(in.classes) : std::numeric_limits<double>::quiet_NaN();
+  const double random = in.classes > 0 ? 1 / static_cast<double>(in.classes) : kNan;
   // Gradient ascent harms the test accuracy by design, so MU-Bench allows it more.
   const double gate = in.method == "neggrad" ? 0.4 : 0.2;
   const OverallScore score = overall_score(split_accuracy(in, "test"), in.original_test_accuracy,

@@ -5,10 +5,10 @@
 // Forget quality follows TOFU (Maini et al. 2024): the p-value of a two-sample Kolmogorov-Smirnov test, here
 // of the per-sample losses on D_f. 1 = not to be told apart.
 #include <cmath>
-#include <limits>
 #include <span>
 
 #include "core/error.hpp"
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
 #include "stat/divergence.hpp"
@@ -16,8 +16,6 @@
 
 namespace expunge::metrics {
 namespace retrain_likeness {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct Likeness {
   double js = kNan, variation = kNan, agreement = kNan;

@@ -2,16 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
+#include "core/numbers.hpp"
 #include "metrics/scores.hpp"
 #include "stat/divergence.hpp"
 
 namespace expunge::metrics {
 
 double Sums::accuracy() const {
-  if (count == 0 || !std::isfinite(loss_sum)) return std::numeric_limits<double>::quiet_NaN();
+  if (count == 0 || !std::isfinite(loss_sum)) return kNan;
   return static_cast<double>(correct) / static_cast<double>(count);
 }
 
@@ -24,7 +24,7 @@ Sums answer_sums(const Outputs& outputs) {
     const bool finite = std::isfinite(row[0]);
     sums.count += static_cast<std::int64_t>(row[2]);
     sums.correct += finite ? static_cast<std::int64_t>(row[1]) : 0;
-    sums.loss_sum += finite ? static_cast<double>(row[0]) * row[2] : std::numeric_limits<double>::quiet_NaN();
+    sums.loss_sum += finite ? static_cast<double>(row[0]) * row[2] : kNan;
   }
   return sums;
 }
@@ -43,7 +43,7 @@ Sums split_sums(const Outputs& outputs) {
   for (std::int64_t i = 0; i < outputs.size(); ++i) {
     const std::span<const float> row(outputs.row(i), log_p.size());
     if (!std::ranges::all_of(row, [](float z) { return std::isfinite(z); })) {
-      sums.loss_sum = std::numeric_limits<double>::quiet_NaN();
+      sums.loss_sum = kNan;
       continue;
     }
     stat::log_softmax(row, log_p);
@@ -58,7 +58,7 @@ Sums split_sums(const Outputs& outputs) {
 }
 
 double split_accuracy(const Inputs& in, const std::string& name) {
-  return usable(in, name) ? split_sums(in.get(name)).accuracy() : std::numeric_limits<double>::quiet_NaN();
+  return usable(in, name) ? split_sums(in.get(name)).accuracy() : kNan;
 }
 
 }  // namespace expunge::metrics

@@ -1,14 +1,12 @@
 // Zero-shot transfer: accuracy on data of another kind that nothing was trained on, and whether unlearning
 // changed it more than it changed D_test (effective robustness).
-#include <limits>
 
+#include "core/numbers.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/sums.hpp"
 
 namespace expunge::metrics {
 namespace transfer {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<Value> compute(const Inputs& in) {
   const std::string prefix = "transfer.";
@@ -20,8 +18,8 @@ std::vector<Value> compute(const Inputs& in) {
       before += split_accuracy(in, "original." + name);
       ++sets;
     }
-  const double accuracy_there = sets > 0 ? after / sets : kNaN,
-               change = sets > 0 ? (after - before) / sets : kNaN;
+  const double accuracy_there = sets > 0 ? after / sets : kNan,
+               change = sets > 0 ? (after - before) / sets : kNan;
   return {
       {"transfer_accuracy", accuracy_there},
       {"transfer_change", change},

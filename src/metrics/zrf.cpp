@@ -2,10 +2,10 @@
 // nothing.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
 #include "core/error.hpp"
+#include "core/numbers.hpp"
 #include "core/rng.hpp"
 #include "metrics/metric.hpp"
 #include "metrics/scores.hpp"
@@ -14,7 +14,6 @@
 namespace expunge::metrics {
 namespace zrf {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::uint64_t kRepeats = 500;  // MU-Bench
 
 std::vector<std::int64_t> sorted_ids(const Outputs& outputs) {
@@ -25,7 +24,7 @@ std::vector<std::int64_t> sorted_ids(const Outputs& outputs) {
 
 // Mean JS (base 2) of the model's outputs `model` and those of every untrained network "random.K.SPLIT".
 double zrf(const Inputs& in, const std::string& model, const std::string& split) {
-  if (!has_logits(in, model)) return kNaN;
+  if (!has_logits(in, model)) return kNan;
   const Outputs& outputs = in.get(model);
   const auto classes = static_cast<std::size_t>(outputs.classes);
   const auto ids = sorted_ids(outputs);
@@ -35,7 +34,7 @@ double zrf(const Inputs& in, const std::string& model, const std::string& split)
   for (;; ++networks) {
     const std::string name = fmt::format("random.{}.{}", networks, split);
     if (!in.has(name)) break;
-    if (!usable(in, name)) return kNaN;
+    if (!usable(in, name)) return kNan;
     const Outputs& random = in.get(name);
     EXPUNGE_CHECK(random.classes == outputs.classes && sorted_ids(random) == ids,
                   "{} and {} hold different samples or classes", name, model);
@@ -44,7 +43,7 @@ double zrf(const Inputs& in, const std::string& model, const std::string& split)
       sum += stat::js(std::span(log_p).subspan(at, classes), std::span(log_q).subspan(at, classes),
                       stat::Base::kTwo);
   }
-  if (networks == 0) return kNaN;
+  if (networks == 0) return kNan;
   return 1 - sum / (static_cast<double>(ids.size()) * networks);
 }
 
@@ -80,7 +79,7 @@ double uniform_softmax(std::uint64_t key, std::uint64_t id, std::uint64_t repeat
 // MU-Bench's form: noise instead of an untrained network, base e. JS = (sum p ln p + sum q ln q) / 2 - sum m
 // ln m.
 double zrf_noise(const Inputs& in) {
-  if (!has_logits(in, "forget")) return kNaN;
+  if (!has_logits(in, "forget")) return kNan;
   const Outputs& outputs = in.get("forget");
   const auto classes = static_cast<std::size_t>(outputs.classes);
   const auto ids = sorted_ids(outputs);

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
+
+#include "core/numbers.hpp"
 
 namespace expunge::stat {
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 bool defined(std::span<const double> positives, std::span<const double> negatives) {
   const auto is_nan = [](double x) { return std::isnan(x); };
@@ -57,7 +56,7 @@ std::vector<std::int64_t> doubled_wins(std::span<const double> positives, std::s
 }
 
 double auc(std::span<const double> positives, std::span<const double> negatives) {
-  if (!defined(positives, negatives)) return kNaN;
+  if (!defined(positives, negatives)) return kNan;
   const auto wins = doubled_wins(positives, negatives);
   const auto total = std::accumulate(wins.begin(), wins.end(), std::int64_t{0});
   return static_cast<double>(total) /
@@ -66,7 +65,7 @@ double auc(std::span<const double> positives, std::span<const double> negatives)
 
 Resampled resampled_auc(std::span<const double> positives, std::span<const double> negatives,
                         std::int64_t resamples, const Rng& rng) {
-  if (!defined(positives, negatives) || resamples < 1) return {kNaN, kNaN};
+  if (!defined(positives, negatives) || resamples < 1) return {kNan, kNan};
   const auto wins = doubled_wins(positives, negatives);
   const auto population = static_cast<std::int64_t>(positives.size());
   const auto size = std::min(population, static_cast<std::int64_t>(negatives.size()));
