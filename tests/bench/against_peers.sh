@@ -334,7 +334,7 @@ reduce_rows() {
   : > "$work/reduce"
   for ((round = 0; round < 2 * rounds + 1; ++round)); do
     start=$(now); "$python" "$peers/reduce_json.py" reduce "$work/tree" --pandas >> "$out/log.txt" 2>&1; peer_s=$(calc "$(now) - $start")
-    start=$(now); "$expunge" reduce --full --processes 2 "$folder" >> "$out/log.txt" 2>&1; ours_s=$(calc "$(now) - $start")
+    start=$(now); "$expunge" reduce --full --readers 2 "$folder" >> "$out/log.txt" 2>&1; ours_s=$(calc "$(now) - $start")
     calc "$peer_s / $ours_s" >> "$work/reduce"; echo >> "$work/reduce"
   done
   row reduce "$(median < "$work/reduce")" '>=' 1.3 "ours $ours_s s, peer $peer_s s, $runs results"
