@@ -138,7 +138,19 @@ DataOptions read_data_options(config::Reader& in) {
                               "zero padding of the random crop in training, pixels; 0 = off");
   o.augment_flip =
       in.flag("augment_flip", o.augment_flip, "horizontal flip with probability 1/2 in training");
+  o.class_weights =
+      in.choice("class_weights", o.class_weights, {"none", "balanced"},
+                "weight of a sample's loss by its class; balanced: every class weighs the same");
   return o;
+}
+
+std::vector<double> class_weights(const Dataset& dataset, const Splits& splits, const DataOptions& options) {
+  if (options.class_weights == "none") return {};
+  std::vector<double> out(static_cast<std::size_t>(dataset.info().classes), 0);
+  for (const auto id : splits.train) ++out[static_cast<std::size_t>(dataset.label(Side::kTrain, id))];
+  const auto even = static_cast<double>(splits.train.size()) / static_cast<double>(out.size());
+  for (double& weight : out) weight = weight > 0 ? even / weight : 1;
+  return out;
 }
 
 Splits make_splits(const Dataset& dataset, const DataOptions& options, const Ratio& ratio) {

@@ -21,8 +21,9 @@ struct DataOptions {
   std::string unit = "sample";
   // D_f arrives in so many requests, these shares of it; adding up to 1. Empty: all at once.
   std::vector<double> requests = {};
-  std::int64_t augment_crop = 0;  // zero-padding of the random crop, pixels; 0 = off
-  bool augment_flip = false;      // horizontal flip with probability 1/2
+  std::int64_t augment_crop = 0;       // zero-padding of the random crop, pixels; 0 = off
+  bool augment_flip = false;           // horizontal flip with probability 1/2
+  std::string class_weights = "none";  // none | balanced
 };
 DataOptions read_data_options(config::Reader& in);  // the caller ends with in.finish()
 
@@ -57,6 +58,12 @@ struct SplitSizes {
   std::vector<std::int64_t> requests = {};
 };
 SplitSizes split_sizes(const Info& info, const DataOptions& options, const Ratio& ratio);
+
+// Weight of each class's losses, "balanced": n / (K n_c) for n_c of n samples, so that every class weighs the
+// same and the mean weight of a sample is 1 (King & Zeng 2001; scikit-learn's rule). Of the original's
+// training samples, so that all methods of a sweep share one loss. A class without samples gets 1; "none":
+// empty.
+std::vector<double> class_weights(const Dataset& dataset, const Splits& splits, const DataOptions& options);
 
 // One augmented, normalised image: out[C*H*W] = (pixel/255 - mean) / deviation. Crop and flip are drawn from
 // (seed, sample id, pass); pass < 0 means evaluation: no augmentation. Zero padding is applied before

@@ -60,8 +60,9 @@ Node::Node(Workbench& b, comm::Communicator& c, const std::string& node_id, cons
       model_config(start.config) {
   const auto& info = dataset.info();
   model = models::build(model_config);
-  task = info.task == "causal_lm" ? tasks::make_causal_lm(info.vocabulary, answers_of(dataset, splits.retain))
-                                  : tasks::make_classification(info.classes);
+  task = info.task == "causal_lm"
+             ? tasks::make_causal_lm(info.vocabulary, answers_of(dataset, splits.retain))
+             : tasks::make_classification(info.classes, data::class_weights(dataset, splits, data_options));
   eval_grain = settings.at("evaluate").at("grain").get<std::int64_t>();
   reduction = settings.value("reduction", "ordered");
   comm_before = comm.seconds();

@@ -339,6 +339,7 @@ Base Sections::base(const std::string& dataset, const std::string& model, const 
   out.data = data.resolved_values();
   out.requests = out.data.at("requests");  // of cells: an original is the same however D_f arrives
   out.data.erase("requests");
+  if (out.data.at("class_weights") == "none") out.data.erase("class_weights");  // ids of before it was there
   read_original(out);
   out.evaluate = read_evaluate(layers("evaluate", dataset, model));
   out.budget = read_budget(layers("budget", dataset, model));
@@ -350,6 +351,8 @@ Base Sections::base(const std::string& dataset, const std::string& model, const 
         {"test_limit", out.data_options.test_limit, out.info.test_size}})
     if (limit > have)
       data.problem(key, fmt::format("{} has only {} such samples, got {}", dataset, have, limit));
+  if (out.data_options.class_weights != "none" && out.info.task != "classification")
+    data.problem("class_weights", fmt::format("needs classes; the task of {} is {}", dataset, out.info.task));
   resolve_transfer(out);
   price_model(out, model_at);
   resolve_grain(out.original, out.has_batch_norm);

@@ -15,11 +15,21 @@ torch::Tensor log_probabilities(const models::Tensors& outputs, double temperatu
 
 class Classification : public Task {
  public:
-  explicit Classification(std::int64_t classes) : classes_(classes) {}
+  Classification(std::int64_t classes, const std::vector<double>& weights) : classes_(classes) {
+    EXPUNGE_CHECK(weights.empty() || std::ssize(weights) == classes, "{} weights of {} classes",
+                  weights.size(), classes);
+    if (!weights.empty()) weights_ = torch::tensor(weights, torch::kFloat);
+  }
   std::string name() const override { return "classification"; }
   std::int64_t classes() const override { return classes_; }
 
   torch::Tensor loss(const models::Tensors& outputs, const torch::Tensor& targets) const override {
+    const torch::Tensor plain = negative_log_likelihood(outputs, targets);
+    return weights_.defined() ? plain * weights_.to(targets.device()).index_select(0, targets) : plain;
+  }
+
+  torch::Tensor negative_log_likelihood(const models::Tensors& outputs,
+                                        const torch::Tensor& targets) const override {
     return -log_probabilities(outputs).gather(1, targets.unsqueeze(1)).squeeze(1);
   }
 
@@ -73,12 +83,13 @@ class Classification : public Task {
 
  private:
   std::int64_t classes_;
+  torch::Tensor weights_;  // [classes], or undefined
 };
 
 }  // namespace
 
-std::unique_ptr<Task> make_classification(std::int64_t classes) {
-  return std::make_unique<Classification>(classes);
+std::unique_ptr<Task> make_classification(std::int64_t classes, const std::vector<double>& weights) {
+  return std::make_unique<Classification>(classes, weights);
 }
 
 }  // namespace expunge::tasks

@@ -42,14 +42,15 @@ class Task {
   virtual std::vector<std::string> reads() const { return {"logits"}; }
   // True where another answer makes another input, so that both need a pass of their own (language models).
   virtual bool answers_are_inputs() const { return false; }
-  // Loss of each sample [n], float, positive meaning, for these targets (b.labels or corrupted ones).
+  // Loss of each sample [n], float, weighted by class where the task does that, positive meaning, for these
+  // targets (b.labels or corrupted ones).
   virtual torch::Tensor loss(const models::Tensors& outputs, const torch::Tensor& targets) const = 0;
   // Knowledge-distillation divergence of each sample [n]: T^2 KL(softmax(teacher / T) || softmax(student /
   // T)); the gradient flows into `student` only. Computed from log-softmax in float.
   virtual torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student,
                                    double temperature = 1) const = 0;
   // Summed negative log-likelihood of each sample's target [n]: over all positions where loss() takes their
-  // mean, the same as loss() where there is one.
+  // mean, the same as loss() without weights where there is one.
   virtual torch::Tensor negative_log_likelihood(const models::Tensors& outputs,
                                                 const torch::Tensor& targets) const {
     return loss(outputs, targets);
@@ -77,7 +78,8 @@ class Task {
   virtual torch::Tensor summary(const models::Tensors& outputs, const Batch& b) const;
 };
 
-std::unique_ptr<Task> make_classification(std::int64_t classes);
+// Cross-entropy on "logits" [n, classes]; a sample's loss is multiplied by its target's weight (empty: 1).
+std::unique_ptr<Task> make_classification(std::int64_t classes, const std::vector<double>& weights = {});
 
 }  // namespace tasks
 }  // namespace expunge

@@ -120,7 +120,7 @@ TEST_F(SweepTest, IdsIgnoreOrderNamesAndHowTheJobIsRun) {
   EXPECT_EQ(base.originals[0].id, other.originals[0].id);
   for (const std::string same :
        {"run.stall_seconds=5", "run.keep_outputs=true", "run.checkpoint_seconds=7", "run.checkpoint_steps=3",
-        "sweep.name=x", "dataset.fashion_mnist.path=/nowhere",
+        "data.class_weights=none", "sweep.name=x", "dataset.fashion_mnist.path=/nowhere",
         "evaluate.metrics=[\"zrf\",\"overall\",\"mia\",\"flops\",\"auc\",\"accuracy\"]", "original.seed=[42]",
         "train.grain=32", "comm.reduction=ordered", "evaluate.grain=64"})
     EXPECT_EQ(ids(plan(kAxes + kRest, {same})), ids(base)) << same;
@@ -135,9 +135,10 @@ TEST_F(SweepTest, EveryScienceSettingChangesIds) {
   };
   for (const std::string set :
        {"data.train_limit=900", "data.test_limit=100", "data.split_seed=1", "data.val_fraction=0.1",
-        "data.unit=class", "data.augment_crop=4", "data.augment_flip=true", "original.lr=0.01",
-        "original.epochs=3", "original.batch=50", "original.seed=1", "original.precision=bf16",
-        "comm.reduction=native", "evaluate.grain=32", "dataset.fashion_mnist.mean=0.5"}) {
+        "data.unit=class", "data.class_weights=balanced", "data.augment_crop=4", "data.augment_flip=true",
+        "original.lr=0.01", "original.epochs=3", "original.batch=50", "original.seed=1",
+        "original.precision=bf16", "comm.reduction=native", "evaluate.grain=32",
+        "dataset.fashion_mnist.mean=0.5"}) {
     expect_changed(set, "scrub", true);
     expect_changed(set, "retrain", true);
   }

@@ -18,6 +18,19 @@ Pair ends(const Dataset& data, std::int64_t id) {
   return {image_of(data, Side::kTrain, id), captioned_image(data, Side::kTrain, id)};
 }
 
+TEST(ClassWeights, OfBalancedClassesGiveEachTheSameSum) {
+  const FakePairs data({{0, 1, 0, {}}, {0, 2, 0, {}}, {0, 3, 1, {}}, {0, 4, 0, {}}});
+  DataOptions options;
+  const auto splits = make_splits(data, options, Ratio::parse(0.25));
+  EXPECT_TRUE(class_weights(data, splits, options).empty());
+  options.class_weights = "balanced";
+  // 4 samples, 2 classes, 3 and 1 of each, D_f or not.
+  EXPECT_EQ(class_weights(data, splits, options), (std::vector<double>{4.0 / 2 / 3, 2}));
+  const FakePairs one_class({{0, 1, 0, {}}, {0, 2, 0, {}}});
+  EXPECT_EQ(class_weights(one_class, make_splits(one_class, options, Ratio::parse(0.5)), options),
+            (std::vector<double>{0.5, 1}));
+}
+
 TEST(Units, OfEdgesAndPairsOfImagesAreForgottenWhole) {
   // Twelve pairs with one to three samples each.
   std::vector<FakePair> samples;

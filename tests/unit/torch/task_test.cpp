@@ -87,6 +87,18 @@ TEST(Loss, IsCrossEntropyPerSample) {
   EXPECT_NEAR(loss[1].item<double>(), std::log(3.0), 1e-6);
 }
 
+TEST(Loss, IsWeightedByClassAndTheLikelihoodIsNot) {
+  const auto task = tasks::make_classification(3, {0.5, 1, 4});
+  const models::Tensors outputs{{"logits", torch::zeros({2, 3})}};
+  const torch::Tensor targets = torch::tensor({0, 2}, torch::kLong);
+  const torch::Tensor loss = task->loss(outputs, targets),
+                      plain = task->negative_log_likelihood(outputs, targets);
+  EXPECT_NEAR(loss[0].item<double>(), 0.5 * std::log(3.0), 1e-6);
+  EXPECT_NEAR(loss[1].item<double>(), 4 * std::log(3.0), 1e-6);
+  EXPECT_NEAR(plain[0].item<double>(), std::log(3.0), 1e-6);
+  EXPECT_NEAR(plain[1].item<double>(), std::log(3.0), 1e-6);
+}
+
 // `count` samples with label `label`, all of D_f.
 Batch forget_batch(std::int64_t count, std::int64_t label) {
   Batch b;
