@@ -142,10 +142,10 @@ our_step() {
   # shellcheck disable=SC2086
   mpi -n "$ranks" "$expunge" bench step ${ours[$model]} --steps "$count" --warm 2 --rounds 1 --json "${@:3}" 2>> "$out/log.txt"
 }
-# peer_step FILE MODEL MODES OPTION...: rows as JSON.
+# peer_step FILE MODEL MODES OPTION...: rows as JSON, in the caller's precision.
 peer_step() {
   local file=$1 model=$2 modes=$3
-  "$python" "$peers/step_throughput.py" --models "$model" --modes "$modes" --seconds "$([[ -n $quick ]] && echo 0.2 || echo 2)" \
+  PEERS=$peers GEMM=$work/gemm.json PRECISION=$precision "$python" "$root/tests/bench/peer_step.py" --models "$model" --modes "$modes" --seconds "$([[ -n $quick ]] && echo 0.2 || echo 2)" \
     --min-steps "$([[ -n $quick ]] && echo 2 || echo 4)" --tries 2 --out "$file" "${@:4}" >> "$out/log.txt" 2>&1
 }
 # The best training rate of a file, its FLOP a sample and the GEMM ceiling on two threads, for a precision.
@@ -162,6 +162,10 @@ PY
 step_rows() {
   local precision=$1 target model round peer flop ceiling mode variant mine
   needs_python "step-$precision" || return 0
+  if [[ $precision == bf16 ]] && ! grep -q -w -E 'avx512_bf16|amx_bf16|bf16' /proc/cpuinfo; then
+    absent step-bf16 "the processor has no bf16 arithmetic"
+    return 0
+  fi
   for model in "${models[@]}"; do
     : > "$work/best"; : > "$work/default"; : > "$work/share"
     for ((round = 0; round < rounds; ++round)); do
@@ -345,14 +349,14 @@ gpu_rows() {
   absent gpu "bench step measures on the processor"
 }
 
-echo "$("$expunge" --version) on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs, $(date -u +%F), $rounds round(s)${quick:+, quick}"
+echo "$("$expunge" --version) on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(getconf _NPROCESSORS_ONLN) CPUs, $(date -u +%F), $rounds round(s)${quick:+, quick}"
 printf '%-34s %8s  %-9s %-14s %-9s %s\n' row ratio target verdict reference ""
 ! wanted step || step_rows fp32
 ! wanted bf16 || step_rows bf16
 for name in sweep short disturbed ranks sum reduce overhead gpu; do ! wanted "$name" || "${name}_rows"; done
 
 if [[ -n $write ]]; then
-  { echo "# Ratios of tests/bench/against_peers.sh: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) CPUs, $(date -u +%F)."
+  { echo "# Ratios of tests/bench/against_peers.sh: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(getconf _NPROCESSORS_ONLN) CPUs, $(date -u +%F)."
     cat "$out/ratios.txt"; } > "$write"
 fi
 exit "$failed"
