@@ -10,6 +10,10 @@
 namespace expunge::cluster {
 namespace {
 
+std::string counted(std::size_t n, const char* noun) {
+  return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
+}
+
 constexpr std::size_t kMostTasks = 1'000'000'000;  // where the site has no cap
 
 using Tasks = std::vector<std::vector<std::string>>;  // ids of cells, a task each
@@ -82,8 +86,9 @@ Chunking make_chunks(const sweep::Plan& plan, const Site& site, const Choice& ch
   out.chunks.push_back({"reduce", "reduce", {}, ChunkState::kPlanned, "", ""});
   out.left = packing.left.size();
   out.cells = choice.cells.size() - out.left;
-  out.text = fmt::format("{} cells in {} tasks of up to about {}, {} originals\n", out.cells, tasks.size(),
-                         human_seconds(seconds), choice.originals.size());
+  out.text = fmt::format("{} in {} of up to about {}, {}\n", counted(out.cells, "cell"),
+                         counted(tasks.size(), "task"), human_seconds(seconds),
+                         counted(choice.originals.size(), "original"));
   if (out.left > 0)
     out.text += fmt::format(
         "{} cells do not fit into what the site allows at once (limits.max_submitted {}): submit again when "
@@ -96,7 +101,8 @@ std::string size_text(const Chunk& chunk) {
   if (chunk.stage == "reduce") return "makes the board";
   std::size_t cells = 0;
   for (const auto& task : chunk.tasks) cells += task.size();
-  return fmt::format("{} tasks, {} {}", chunk.tasks.size(), cells, chunk.stage);
+  return counted(chunk.tasks.size(), "task") + ", " +
+         counted(cells, chunk.stage == "originals" ? "original" : "cell");
 }
 
 }  // namespace expunge::cluster

@@ -146,7 +146,8 @@ std::string lacking(const methods::Descriptor& method, const models::Descriptor&
     const bool lacks = (need == Need::kLabels && model.task != "classification") ||
                        (need == Need::kImages && kind == models::InputKind::kTexts) ||
                        (need == Need::kHead && !model.linear_head) ||
-                       (need == Need::kPairs && kind != models::InputKind::kPairs);
+                       (need == Need::kPairs && kind != models::InputKind::kPairs) ||
+                       (need == Need::kWholeEdges && kind != models::InputKind::kGraph);
     if (lacks) return methods::describe(need);
   }
   return "";

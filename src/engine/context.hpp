@@ -188,8 +188,8 @@ class Context {
   // `rows` sees a grain in eval mode, without gradient. `finish` makes of them what is kept (and returned).
   torch::Tensor gather(const Stream& stream, const std::function<torch::Tensor(const Batch&)>& rows,
                        const std::function<torch::Tensor(torch::Tensor)>& finish = {});
-  // Gradients of single samples at these flat indices [w]: [N * terms, w], a sample's terms together. One
-  // backward pass a sample and term: for few samples.
+  // Gradients of single samples at these flat indices [w]: [N * terms, w], a sample's terms together. Of
+  // linear and convolutional layers one backward pass a grain and term, else one a sample and term.
   torch::Tensor gather_gradients(const Stream& stream, const LossFunction& loss, const torch::Tensor& index,
                                  const std::function<torch::Tensor(torch::Tensor)>& finish = {});
   // A tensor computed once (a mask, noise), the same on every rank; stored in checkpoints.

@@ -129,6 +129,11 @@ struct Context::Impl {
   // per_sample.cpp
   double add_squares(const LossFunction& loss, const Batch& b, torch::Tensor into);
   bool add_squares_by_layer(const LossFunction& loss, const Batch& b, torch::Tensor into, double& value);
+  // Gradients of the samples of a grain at these flat indices [w]: [n, terms, w]. Nothing where they cannot
+  // be taken from layers' inputs.
+  std::optional<torch::Tensor> gradients_by_layer(const LossFunction& loss, const Batch& b,
+                                                  const torch::Tensor& index);
+  void forget_grain();  // what the grain has counted so far
 
   // step_reports.cpp
   StepOutcome exchange(const StepPlan& plan, int poll, const Failure& failure,

@@ -94,8 +94,14 @@ torch::Tensor Context::gather_gradients(const Stream& stream, const LossFunction
                                         const torch::Tensor& index,
                                         const std::function<torch::Tensor(torch::Tensor)>& finish) {
   Impl& run = *impl_;
+  bool by_layer = true;
   const auto rows = [&](const Batch& b) {
     const torch::AutoGradMode with_grad(true);
+    if (by_layer) {
+      if (const auto found = run.gradients_by_layer(loss, b, index)) return found->view({b.size(), -1});
+      by_layer = false;
+      run.forget_grain();
+    }
     torch::Tensor gradient = torch::zeros_like(values());
     run.setup.parameters->bind_gradients(gradient);
     std::vector<torch::Tensor> out;

@@ -85,6 +85,53 @@ TEST(PerSampleSquares, EqualOnePassASample) {
   }
 }
 
+// Single places of the parameters that `wanted` names: flat, and where they stand without padding.
+std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> places_of(
+    const tensor::FlatBuffer& layout, const std::function<bool(const std::string&)>& wanted) {
+  std::vector<std::int64_t> flat, packed;
+  std::int64_t before = 0;
+  for (const auto& e : layout.entries) {
+    for (const std::int64_t at : {e.numel - 1, e.numel / 2})  // not ascending
+      if (wanted(e.name)) flat.push_back(e.offset + at), packed.push_back(before + at);
+    before += e.numel;
+  }
+  return {flat, packed};
+}
+
+TEST(GatheredGradients, EqualOnePassASample) {
+  const auto of_layers = [](const std::string& name) { return name.find("bn") == std::string::npos; };
+  const auto of_all = [](const std::string&) { return true; };  // BatchNorm's: a pass of its own a sample
+  for (const Toy& toy : {conv_toy(0, 11), mlp_toy(0, 11)})
+    for (const std::function<bool(const std::string&)>& wanted :
+         {std::function(of_layers), std::function(of_all)}) {
+      torch::Tensor rows;
+      std::vector<std::int64_t> packed_places;
+      run_program(
+          [&](Context& ctx) {
+            auto [flat, places] = places_of(ctx.layout(), wanted);
+            packed_places = places;
+            rows = ctx.gather_gradients(
+                ctx.retain(),
+                [&](const Batch& b) -> Terms {
+                  const torch::Tensor loss = ctx.task().loss(ctx.student(b), b.labels);
+                  return {{.name = "one", .loss = loss}, {.name = "two", .loss = loss * 2}};
+                },
+                torch::tensor(flat));
+            return Outcome::kFinished;
+          },
+          toy, world());
+      ASSERT_GT(packed_places.size(), 3u);
+      const auto model = fresh(toy);
+      for (std::size_t i = 0; i < toy.retain.size(); ++i) {
+        const torch::Tensor g =
+            own_gradient(*model, toy, toy.retain[i]).index_select(0, torch::tensor(packed_places));
+        const auto row = static_cast<std::int64_t>(2 * i);
+        EXPECT_LT(relative(rows[row].to(torch::kDouble), g), 1e-5);
+        EXPECT_LT(relative(rows[row + 1].to(torch::kDouble), 2 * g), 1e-5);
+      }
+    }
+}
+
 Toy family_toy(const std::string& name, std::int64_t side, const json& changes = json::object()) {
   json config = models::find_descriptor(name)->config(name, {1, side, side, 3});
   config.update(changes);
