@@ -223,7 +223,7 @@ TEST(CapacityStudy, StopsAtTheFirstRatioThatFails) {
 // Two sweeps of the same cells, the second 3 and 5 points worse: the difference is -4 on average.
 TEST(VariantsStudy, PairsSweepsByName) {
   std::vector<StudySource> sources;
-  for (const char* name : {"study_full", "study_less"}) {
+  for (const char* name : {"study_whole", "study_less"}) {
     Board b;
     b.sweep = name;
     b.row_names = {"test_accuracy", "forget_accuracy", "retain_accuracy", "overall"};
@@ -232,7 +232,7 @@ TEST(VariantsStudy, PairsSweepsByName) {
       row.cell = {fmt::format("{}{}", name, seed), "", "toy", "net", "scrub", "o", 0.1, seed};
       row.status = "ok";
       row.config_json = R"({"settings": {}})";
-      row.values = {name[6] == 'f' ? 0.90 : 0.88 - 0.01 * (2 * seed - 1), 0.5, 0.9, 0.7};
+      row.values = {name[6] == 'w' ? 0.90 : 0.88 - 0.01 * (2 * seed - 1), 0.5, 0.9, 0.7};
       b.rows.push_back(row);
     }
     sources.push_back({".", b});
@@ -241,7 +241,7 @@ TEST(VariantsStudy, PairsSweepsByName) {
   options.by = "sweep";
   const auto report = find_study("variants")->run(sources, options);
   ASSERT_EQ(report.tables.at(0).rows.size(), 3u);
-  EXPECT_EQ(report.tables[0].rows[1].at(3), "study_full");
+  EXPECT_EQ(report.tables[0].rows[1].at(3), "study_whole");  // the board that is named first
   EXPECT_EQ(report.tables[0].rows[2].at(3), "study_less");
   EXPECT_EQ(report.tables[0].rows[2].at(9), "-4.0");
   EXPECT_EQ(report.tables[0].rows[2].at(13), "2");

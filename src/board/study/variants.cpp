@@ -1,6 +1,6 @@
 // Comparison of variants: the same cells run with different values of one setting (curriculum, trainable
 // share, a loss weight), in one board or several, paired by data set, model, method, ratio, seed and
-// original.
+// original. Variants stand in the order of the boards; the first is what others are compared with.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,6 +19,7 @@ namespace variants {
 
 using Place = std::tuple<std::string, std::string, double>;  // data set and model, method, ratio
 using Twin = std::tuple<std::int64_t, std::string>;          // seed, original
+using Variant = std::pair<std::size_t, std::string>;         // the first board that has it, its value
 
 struct Cells {
   std::map<Twin, std::map<std::string, double>> values;  // by column
@@ -31,21 +32,25 @@ const std::vector<std::string> kColumns = {"test_accuracy", "forget_accuracy", "
 // `unset`: what a cell has that does not say.
 StudyReport compare(const std::vector<StudySource>& sources, const std::string& by, const std::string& title,
                     const std::string& unset = "(unset)") {
-  std::map<Place, std::map<std::string, Cells>> all;
-  std::set<std::string> variants;
-  for (const auto& source : sources)
+  std::map<Place, std::map<Variant, Cells>> all;
+  std::map<std::string, std::size_t> first_board;  // by variant
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    const auto& source = sources[s];
     for (const auto& row : source.board.rows) {
       if (row.cell.method == "retrain") continue;
       if (row.config_json.empty()) continue;  // its variant is not known; the board counts it
       std::string variant = by == kSweep ? source.board.sweep : setting_at(row, by);
       if (variant.empty()) variant = unset;
-      variants.insert(variant);
-      auto& cells = all[{place_text(row), row.cell.method, row.cell.ratio}][variant];
+      const auto board = first_board.try_emplace(variant, s).first->second;
+      auto& cells = all[{place_text(row), row.cell.method, row.cell.ratio}][{board, variant}];
       ++cells.planned;
       if (row.status != "ok") continue;
       auto& values = cells.values[{row.cell.seed, row.cell.original_id}];
       for (const auto& column : kColumns) values[column] = value_at(source.board, row, column);
     }
+  }
+  std::set<Variant> variants;
+  for (const auto& [variant, board] : first_board) variants.emplace(board, variant);
   StudyReport out;
   StudyTable table{title,
                    {{"data and model", "method", "ratio", by, "D_test %", "D_f %", "D_r %", "overall %",
@@ -54,7 +59,7 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
     const Cells& base = by_variant.begin()->second;
     for (const auto& [variant, cells] : by_variant) {
       std::vector<std::string> line = {std::get<0>(place), std::get<1>(place),
-                                       fmt::format("{:g}", std::get<2>(place)), variant};
+                                       fmt::format("{:g}", std::get<2>(place)), variant.second};
       std::map<std::string, std::vector<double>> values, differences;
       for (const auto& [twin, columns] : cells.values)
         for (const auto& [column, v] : columns) {
@@ -79,7 +84,7 @@ StudyReport compare(const std::vector<StudySource>& sources, const std::string& 
   out.notes = {fmt::format(
       "d: paired difference, in percentage points, from the first variant of each method ({}), over cells "
       "with the same seeds.",
-      variants.empty() ? std::string("none") : *variants.begin())};
+      variants.empty() ? std::string("none") : variants.begin()->second)};
   if (variants.size() < 2)
     out.notes.push_back(
         fmt::format("Only one value of {} is on these boards: give the boards of both variants.", by));
