@@ -29,7 +29,8 @@
 namespace expunge::comm {
 namespace {
 
-constexpr unsigned kAbortSeconds = 10;  // after which the process ends without MPI's help
+constexpr unsigned kAbortSeconds = 10;    // after which the process ends without MPI's help
+constexpr unsigned kLauncherSeconds = 2;  // for the launcher to see itself that a rank is gone
 volatile std::sig_atomic_t abort_code_ = kExitInternal;
 std::atomic<bool> aborting_{false};
 std::mutex hook_mutex_;
@@ -114,8 +115,8 @@ struct Runtime::Impl {
 
   void start_mpi(int* argc, char*** argv);
   void look_around();
-  [[noreturn]] void abort(int exit_code, const std::string& message);
-  [[noreturn]] void end(int exit_code);
+  [[noreturn]] void abort(int exit_code, const std::string& message, bool rank_is_gone = false);
+  [[noreturn]] void end(int exit_code, bool rank_is_gone);
 };
 
 namespace {
@@ -184,7 +185,7 @@ void Runtime::Impl::look_around() {
     check_mpi(MPI_Allgather(&rank, 1, MPI_INT, ranks.data(), 1, MPI_INT, node), "MPI_Allgather");
     node_watch = std::make_unique<NodeWatch>(
         &node, [&](int local) { return ranks[static_cast<std::size_t>(local)]; },
-        [this](const std::string& what) { abort(kExitComm, what); });
+        [this](const std::string& what) { abort(kExitComm, what, true); });
     check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
   }
   int sharing = 0;
@@ -196,12 +197,12 @@ void Runtime::Impl::look_around() {
   cpus = std::max(1, CPU_COUNT(&mine) / std::max(1, sharing));
 }
 
-void Runtime::Impl::abort(int exit_code, const std::string& message) {
+void Runtime::Impl::abort(int exit_code, const std::string& message, bool rank_is_gone) {
   if (aborting_.exchange(true)) {  // another thread is at it already
     ::sleep(2 * kAbortSeconds);
     ::_exit(exit_code);
   }
-  if (node_watch && !node_watch->may_speak()) end(exit_code);
+  if (node_watch && !node_watch->may_speak()) end(exit_code, rank_is_gone);
   std::string where;
   if (const std::unique_lock lock(phase_mutex, std::try_to_lock); lock.owns_lock() && !phase.empty())
     where = " " + phase;
@@ -224,13 +225,16 @@ void Runtime::Impl::abort(int exit_code, const std::string& message) {
     } catch (const std::exception&) {  // the line above has been printed; the record is a help, no more
     }
   }
-  end(exit_code);
+  end(exit_code, rank_is_gone);
 }
 
-void Runtime::Impl::end(int exit_code) {
+// When another rank is gone, the program's exit code is to be that rank's own (137 of a kill, not always the
+// 76 of the rank that noticed): the launcher ends all with it, and only one that has not is told to.
+void Runtime::Impl::end(int exit_code, bool rank_is_gone) {
   abort_code_ = exit_code;
   std::signal(SIGALRM, [](int) { ::_exit(abort_code_); });
   ::alarm(kAbortSeconds);
+  if (launched && rank_is_gone) ::sleep(kLauncherSeconds);
   if (launched) MPI_Abort(MPI_COMM_WORLD, exit_code);
   ::_exit(exit_code);
 }
