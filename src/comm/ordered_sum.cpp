@@ -39,10 +39,10 @@ struct OrderedSum::Impl {
   std::size_t rounds = 0;  // most nodes of any rank
 
   // Slices and the exchange.
-  std::vector<std::int64_t> slice;       // rank r finishes elements [slice[r], slice[r+1])
-  std::vector<std::size_t> slice_bytes;  // the same in bytes
-  std::int64_t chunk = 0;                // longest piece
-  float* landing = nullptr;              // received pieces, `chunk` elements each
+  std::vector<std::int64_t> slice;        // rank r finishes elements [slice[r], slice[r+1])
+  std::vector<std::size_t> gather_bytes;  // of a gather: the same in bytes, cut at its range
+  std::int64_t chunk = 0;                 // longest piece
+  float* landing = nullptr;               // received pieces, `chunk` elements each
   std::size_t landing_pieces = 0;
   std::vector<float*> piece;  // by position: where its part of the current chunk lies
   std::vector<const void*> send;
@@ -56,11 +56,11 @@ struct OrderedSum::Impl {
     const std::int64_t steps = (count + kSliceStep - 1) / kSliceStep;
     for (int r = 0; r <= ranks; ++r) {
       slice.push_back(std::min(count, steps * r / ranks * kSliceStep));
-      slice_bytes.push_back(static_cast<std::size_t>(slice.back()) * sizeof(float));
       if (r > 0)
         chunk = std::max(chunk, slice[static_cast<std::size_t>(r)] - slice[static_cast<std::size_t>(r) - 1]);
     }
     chunk = std::min(chunk, kChunk);
+    gather_bytes.resize(slice.size());
     const auto width = static_cast<std::size_t>(ranks);
     send.resize(width), recv.resize(width), send_size.resize(width), recv_size.resize(width);
   }
@@ -87,7 +87,8 @@ struct OrderedSum::Impl {
   void check_complete() const;
   void exchange_chunk(std::int64_t at);
   void add_chunk(std::int64_t at);
-  const float* finish();
+  const float* finish_slice();
+  void gather(float* data, std::int64_t from, std::int64_t to);
   const float* finish_native();
 
   std::int64_t slice_first(int rank) const { return slice[static_cast<std::size_t>(rank)]; }
@@ -187,9 +188,8 @@ void OrderedSum::Impl::add_chunk(std::int64_t at) {
   for (const auto& [into, from] : additions) arithmetic.add(piece[into], piece[from], length);
 }
 
-const float* OrderedSum::Impl::finish() {
+const float* OrderedSum::Impl::finish_slice() {
   check_complete();
-  const CollectiveScope scope("ordered_sum");
   if (leaves == 0) {
     result = take();
     arithmetic.zero(result, count);
@@ -204,8 +204,16 @@ const float* OrderedSum::Impl::finish() {
     exchange_chunk(at);
     add_chunk(at);
   }
-  comm.all_gather_slices(result, slice_bytes, arithmetic.stream);
   return result;
+}
+
+void OrderedSum::Impl::gather(float* data, std::int64_t from, std::int64_t to) {
+  EXPUNGE_CHECK(0 <= from && from <= to && to <= count, "a gather of elements [{}, {}) of {}", from, to,
+                count);
+  if (comm.size() == 1 || from == to) return;
+  for (std::size_t r = 0; r < slice.size(); ++r)
+    gather_bytes[r] = static_cast<std::size_t>(std::clamp(slice[r], from, to)) * sizeof(float);
+  comm.all_gather_slices(data, gather_bytes, arithmetic.stream);
 }
 
 const float* OrderedSum::Impl::finish_native() {
@@ -238,7 +246,22 @@ float* OrderedSum::leaf() {
 }
 
 void OrderedSum::push() { impl_->push(); }
-const float* OrderedSum::finish() { return impl_->finish(); }
+const float* OrderedSum::finish() {
+  const CollectiveScope scope("ordered_sum");
+  const float* sum = impl_->finish_slice();
+  if (impl_->leaves > 0) impl_->gather(impl_->result, 0, impl_->count);  // of nothing it is zero everywhere
+  return sum;
+}
+const float* OrderedSum::finish_slice() {
+  const CollectiveScope scope("ordered_sum");
+  return impl_->finish_slice();
+}
+OrderedSum::Slice OrderedSum::slice(int rank) const {
+  return {impl_->slice_first(rank), impl_->slice_first(rank + 1)};
+}
+void OrderedSum::gather(float* data, std::int64_t first, std::int64_t last) {
+  impl_->gather(data, first, last);
+}
 const float* OrderedSum::finish_native() { return impl_->finish_native(); }
 
 }  // namespace expunge::comm

@@ -53,7 +53,18 @@ class OrderedSum {
   // Collective. The sum over all leaves, in a buffer owned by this object, valid until the next begin().
   // Zeros when there are no leaves.
   const float* finish();
-  // Collective. The same with MPI_Allreduce / ncclAllReduce instead of the tree: for speed comparisons only.
+  // Collective. The same, without the all-gather at the end: of the buffer that is returned, elements [first,
+  // last) of this rank's slice() hold the sum; the others are undefined until they are gathered.
+  const float* finish_slice();
+  // The elements that a rank finishes; disjoint, together [0, count), no matter how many leaves.
+  struct Slice {
+    std::int64_t first, last;
+  };
+  Slice slice(int rank) const;
+  // Collective. In place: every rank brings the elements of its slice and leaves with all elements of [first,
+  // last). `data` is as long as the sum, or ends at `last`.
+  void gather(float* data, std::int64_t first, std::int64_t last);
+  // Collective. finish() with MPI_Allreduce / ncclAllReduce instead of the tree: for speed comparisons only.
   const float* finish_native();
 
  private:
