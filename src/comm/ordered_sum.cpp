@@ -9,7 +9,8 @@
 namespace expunge::comm {
 namespace {
 
-constexpr std::int64_t kSliceStep = 16;                 // elements: slices end at cache lines
+constexpr std::int64_t kCacheLine = 16;                 // elements
+constexpr std::int64_t kBlocksOfLarge = 4;              // of a rank's slice of a large vector
 constexpr std::int64_t kChunk = std::int64_t{1} << 20;  // elements of one piece of an exchange: 4 MiB
 
 }  // namespace
@@ -53,9 +54,10 @@ struct OrderedSum::Impl {
       : comm(communicator), count(floats), arithmetic(std::move(how)) {
     EXPUNGE_CHECK(count >= 0, "a vector of {} elements", count);
     const int ranks = comm.size();
-    const std::int64_t steps = (count + kSliceStep - 1) / kSliceStep;
+    const std::int64_t step = count / ranks >= kBlocksOfLarge * kSliceBlock ? kSliceBlock : kCacheLine;
+    const std::int64_t steps = (count + step - 1) / step;
     for (int r = 0; r <= ranks; ++r) {
-      slice.push_back(std::min(count, steps * r / ranks * kSliceStep));
+      slice.push_back(std::min(count, steps * r / ranks * step));
       if (r > 0)
         chunk = std::max(chunk, slice[static_cast<std::size_t>(r)] - slice[static_cast<std::size_t>(r) - 1]);
     }

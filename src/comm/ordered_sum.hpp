@@ -5,7 +5,7 @@
 // node (l, i) is the sum of nodes (l-1, 2i) and (l-1, 2i+1); a node without right sibling passes up
 // unchanged. A rank adds the maximal subtrees inside its run; slices of these partial sums are exchanged;
 // each rank finishes the tree for its slice in the same order; slices are all-gathered. Slices end at
-// multiples of 16 elements.
+// multiples of 16 elements, of a vector that is large for the number of ranks at multiples of kSliceBlock.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,8 @@ struct Arithmetic {
   void* stream = nullptr;  // handed to the communicator
 };
 Arithmetic host_arithmetic();
+
+inline constexpr std::int64_t kSliceBlock = std::int64_t{1} << 16;  // elements
 
 class OrderedSum {
  public:

@@ -36,18 +36,6 @@ void check_budget(const Context::Impl& run) {
     throw Stopped{Outcome::kBudget, fmt::format("FLOP budget spent after {} steps", run.global_step)};
 }
 
-void check_finite(const char* what, double value, const Context::Impl& run) {
-  if (!std::isfinite(value))
-    throw Stopped{Outcome::kDiverged, fmt::format("{} is {} at step {}", what, value, run.global_step + 1)};
-}
-
-// Sums of an epoch so far.
-struct Progressed {
-  std::int64_t steps = 0;
-  double objective = 0, norm = 0, factor = 0;
-  bool stopped = false;
-};
-
 // Shows a step to the test that asked for it. The sum lies in a buffer that another evaluation overwrites.
 torch::Tensor shown(Context::Impl& run, const StepPlan& plan, const LossFunction& loss, StepMode mode,
                     const torch::Tensor& leaf) {
@@ -63,37 +51,6 @@ torch::Tensor shown(Context::Impl& run, const StepPlan& plan, const LossFunction
   return copy;
 }
 
-// One optimiser step of everything that trains.
-void take_step(Context::Impl& run, const EpochOptions& options, std::int64_t epoch, torch::Tensor leaf,
-               Progressed& at) {
-  std::int64_t offset = 0;
-  const config::TrainOptions& train = run.setup.train;
-  if (run.layout.student) {
-    auto& values = run.setup.parameters->trainable;
-    torch::Tensor gradient = leaf.narrow(0, 0, values.size());
-    offset += values.size();
-    if (options.penalty) options.penalty(values.values, gradient);
-    at.norm = tensor::gradient_norm(gradient);
-    check_finite("gradient norm", at.norm, run);
-    at.factor =
-        tensor::schedule_factor(train, run.schedule_step, run.setup.total_steps, epoch) * options.lr_scale;
-    run.optimizer.step(values, gradient, at.factor, tensor::clip_factor(at.norm, train.clip));
-    run.modified = true;
-    ++run.schedule_step;
-  }
-  for (std::size_t i = 0; i < run.layout.companions.size(); ++i) {
-    auto& companion = *run.layout.companions[i];
-    auto& values = companion.parameters->trainable;
-    torch::Tensor gradient = leaf.narrow(0, offset, values.size());
-    offset += values.size();
-    if (options.companion_penalty) options.companion_penalty(i, gradient);
-    const double norm = tensor::gradient_norm(gradient);
-    check_finite("gradient norm", norm, run);
-    if (!run.layout.student) at.norm = norm, at.factor = options.lr_scale;
-    companion.optimizer->step(values, gradient, options.lr_scale, 1);
-  }
-}
-
 }  // namespace
 
 EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const EpochOptions& options) {
@@ -102,7 +59,7 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
   if (const auto* entry = run.replayed("epoch"))
     return {entry->at("steps").get<std::int64_t>(), entry->at("loss").get<double>()};
   auto cursors = run.open_cursors(stream);
-  Progressed at;
+  EpochSums at;
   if (!run.interrupted.is_null()) {
     cursors_from_json(run.interrupted.at("cursors"), cursors);
     at = {run.interrupted.at("steps").get<std::int64_t>(), run.interrupted.at("objective").get<double>(),
@@ -115,6 +72,7 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
                         ? BatchNormMode::kFrozen
                         : options.bn;
   run.open_layout(options);
+  run.layout.sliced = run.may_slice(options);
   const bool statistics = run.layout.statistics > 0 && !(options.student && options.eval) &&
                           (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
   const OnlyTrained only(run, statistics);
@@ -125,10 +83,10 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
     const StepPlan plan = run.next_step(cursors);
     if (options.student) run.start_curriculum(plan, loss);
     const StepOutcome step = run.run_step(plan, loss, how);
-    check_finite("objective", step.objective, run);
+    run.check_finite("objective", step.objective);
     torch::Tensor leaf = run.leaf_tensor(const_cast<float*>(step.sum));
     if (run.setup.inspect) leaf = shown(run, plan, loss, how, leaf);
-    take_step(run, options, epoch, leaf, at);
+    run.take_step(options, epoch, leaf, at);
     if (statistics) run.update_running_statistics(leaf.data_ptr<float>() + run.layout.statistics_at());
     {
       const torch::NoGradGuard no_grad;
@@ -253,6 +211,7 @@ void Context::reinitialize(const std::string& purpose) {
   run.setup.model->initialize(Rng(run.setup.seed, purpose));
   if (keep.defined()) frozen.values.copy_(keep);
   run.optimizer = tensor::Optimizer(run.setup.train.optimizer, run.setup.parameters->trainable);
+  run.scattered = nullptr;
   run.modified = true;
   run.finish_call({{"kind", "update"}, {"name", purpose}});
 }

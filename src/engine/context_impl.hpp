@@ -51,6 +51,7 @@ struct LeafLayout {
   std::vector<models::BatchNorm*> norms = {};
   std::vector<Apart> apart = {};
   std::int64_t gradient = 0, statistics = 0;  // floats
+  bool sliced = false;                        // every rank finishes the step for its slice of the student
   std::int64_t size() const { return gradient * (1 + std::ssize(apart)) + statistics; }
   std::int64_t statistics_at() const { return size() - statistics; }
 };
@@ -64,6 +65,13 @@ struct GrainReport {
   std::array<LossSums, kMostTerms> losses;                // where a curriculum is active
 };
 
+// Sums of an epoch so far, and its last step's norm of the gradient and factor of the learning rate.
+struct EpochSums {
+  std::int64_t steps = 0;
+  double objective = 0, norm = 0, factor = 0;
+  bool stopped = false;
+};
+
 // The first error of a rank's grains; empty when there was none.
 struct Failure {
   std::string problem;
@@ -72,8 +80,10 @@ struct Failure {
 
 struct StepOutcome {
   double objective = 0;
-  int poll = 0;                // kPoll bits of all ranks
-  const float* sum = nullptr;  // laid out like a leaf, terms apart already added to the gradient
+  int poll = 0;  // kPoll bits of all ranks
+  // Laid out like a leaf, terms apart already added to the gradient; where the layout is sliced, this rank's
+  // slice of it alone.
+  const float* sum = nullptr;
 };
 
 struct Context::Impl {
@@ -134,6 +144,16 @@ struct Context::Impl {
   std::optional<torch::Tensor> gradients_by_layer(const LossFunction& loss, const Batch& b,
                                                   const torch::Tensor& index);
   void forget_grain();  // what the grain has counted so far
+
+  // optimizer_step.cpp
+  void check_finite(const char* what, double value) const;  // ends the run as diverged
+  bool may_slice(const EpochOptions& options) const;
+  void take_step(const EpochOptions& options, std::int64_t epoch, const torch::Tensor& leaf, EpochSums& at);
+  void take_sliced_step(double lr_scale, std::int64_t epoch, const torch::Tensor& leaf, EpochSums& at);
+  double sliced_norm(const torch::Tensor& gradient, std::int64_t first, std::int64_t last);
+  void gather_optimizer();
+  comm::OrderedSum* scattered =
+      nullptr;  // whose slices of the optimiser's state the ranks hold; null: all of it
 
   // step_reports.cpp
   StepOutcome exchange(const StepPlan& plan, int poll, const Failure& failure,

@@ -74,6 +74,7 @@ void Context::Impl::after_step(int poll, const std::function<nlohmann::json()>& 
 }
 
 void Context::Impl::save(const nlohmann::json& running, const torch::Tensor& partial_sum) {
+  gather_optimizer();
   setup.comm->together([&] {
     if (setup.comm->rank() != 0) return;
     store::Checkpoint c;

@@ -280,7 +280,10 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
     for (std::size_t s = 0; s < sums.size(); ++s)
       if (!plan.ids[s].empty()) curriculum.add(plan.sources[s], sums[s]);
   }
-  out.sum = setup.native_reduction ? reducer->finish_native() : reducer->finish();
+  if (layout.sliced)
+    out.sum = reducer->finish_slice();
+  else
+    out.sum = setup.native_reduction ? reducer->finish_native() : reducer->finish();
   combine(all, out);
   setup.tick();
   setup.progress(plan.samples);

@@ -6,11 +6,12 @@
 
 #include "core/error.hpp"
 #include "tensor/kernels.hpp"
+#include "tensor/untouched.hpp"
 
 namespace expunge::tensor {
 
 Optimizer::Optimizer(const config::OptimizerOptions& options, const FlatBuffer& layout) : options_(options) {
-  const auto zeros = [&] { return torch::zeros_like(layout.values); };
+  const auto zeros = [&] { return untouched_zeros(layout.size(), layout.values.device()); };
   if (options.name == "sgd") {
     if (options.momentum > 0) state_["momentum"] = zeros();
   } else {
@@ -37,77 +38,97 @@ void Optimizer::restore(std::map<std::string, torch::Tensor> state, std::int64_t
 
 void Optimizer::step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr_factor,
                      double gradient_scale) {
-  const torch::NoGradGuard no_grad;
-  ++steps_;
-  const double lr = options_.lr * lr_factor;
-  if (parameters.values.device().is_cpu())
-    host_step(parameters, gradient, lr, gradient_scale);
-  else
-    device_step(parameters, gradient, lr, gradient_scale);
+  step_slice(parameters, gradient, lr_factor, gradient_scale, 0, parameters.size());
 }
 
-void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr, double scale) {
+void Optimizer::step_slice(FlatBuffer& parameters, const torch::Tensor& gradient, double lr_factor,
+                           double gradient_scale, std::int64_t first, std::int64_t last) {
+  const torch::NoGradGuard no_grad;
+  ++steps_;
+  const Slice slice{first, last, options_.lr * lr_factor, gradient_scale};
+  if (parameters.values.device().is_cpu())
+    host_step(parameters, gradient, slice);
+  else
+    device_step(parameters, gradient, slice);
+}
+
+void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient, const Slice& slice) {
   float* p = parameters.values.data_ptr<float>();
   const float* g = gradient.data_ptr<float>();
+  const double lr = slice.lr;
   const auto slot = [&](const char* name) {
     return state_.count(name) ? state_.at(name).data_ptr<float>() : nullptr;
   };
+  // Calls `step(decay, at, count)` for the part of each parameter inside the slice.
+  const auto for_each_part = [&](auto&& step) {
+    for (const auto& e : parameters.entries) {
+      const std::int64_t from = std::max(e.offset, slice.first);
+      const std::int64_t to = std::min(e.offset + e.numel, slice.last);
+      if (from < to) step(e.decays ? options_.weight_decay : 0.0, from, to - from);
+    }
+  };
+  const auto beta1 = static_cast<float>(options_.beta1), beta2 = static_cast<float>(options_.beta2);
+  const auto scale = static_cast<float>(slice.scale);
   if (options_.name == "sgd") {
     float* buffer = slot("momentum");
-    for (const auto& e : parameters.entries) {
-      const SgdStep s{static_cast<float>(lr), e.decays ? static_cast<float>(options_.weight_decay) : 0.0f,
-                      static_cast<float>(options_.momentum), static_cast<float>(scale), steps_ == 1};
-      sgd_step(p + e.offset, g + e.offset, buffer ? buffer + e.offset : nullptr, e.numel, s);
-    }
+    for_each_part([&](double decay, std::int64_t at, std::int64_t n) {
+      const SgdStep s{static_cast<float>(lr), static_cast<float>(decay),
+                      static_cast<float>(options_.momentum), scale, steps_ == 1};
+      sgd_step(p + at, g + at, buffer ? buffer + at : nullptr, n, s);
+    });
     return;
   }
   if (options_.name == "sophia") {
     float *m = slot("m"), *h = slot("h");
     SophiaStep s{1.0f,
-                 static_cast<float>(options_.beta1),
-                 static_cast<float>(options_.beta2),
+                 beta1,
+                 beta2,
                  static_cast<float>(lr),
                  static_cast<float>(options_.rho * options_.sophia_bs),
-                 static_cast<float>(scale),
+                 scale,
                  options_.double_ema};
-    for (const auto& e : parameters.entries) {
-      s.keep = static_cast<float>(1 - lr * (e.decays ? options_.weight_decay : 0.0));
-      sophia_step(p + e.offset, g + e.offset, m + e.offset, h + e.offset, e.numel, s);
-    }
+    for_each_part([&](double decay, std::int64_t at, std::int64_t n) {
+      s.keep = static_cast<float>(1 - lr * decay);
+      sophia_step(p + at, g + at, m + at, h + at, n, s);
+    });
     return;
   }
   float *m = slot("m"), *v = slot("v");
   AdamStep s{};
-  s.beta1 = static_cast<float>(options_.beta1), s.beta2 = static_cast<float>(options_.beta2),
-  s.eps = static_cast<float>(options_.eps);
+  s.beta1 = beta1, s.beta2 = beta2, s.eps = static_cast<float>(options_.eps);
   s.step_size = static_cast<float>(lr / (1 - std::pow(options_.beta1, static_cast<double>(steps_))));
   s.correction2_sqrt =
       static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_))));
-  s.gradient_scale = static_cast<float>(scale);
-  for (const auto& e : parameters.entries) {
-    const double decay = e.decays ? options_.weight_decay : 0.0;
+  s.gradient_scale = scale;
+  for_each_part([&](double decay, std::int64_t at, std::int64_t n) {
     s.keep = options_.name == "adamw" ? static_cast<float>(1 - lr * decay) : 1.0f;
     s.coupled_decay = options_.name == "adamw" ? 0.0f : static_cast<float>(decay);
-    adam_step(p + e.offset, g + e.offset, m + e.offset, v + e.offset, e.numel, s);
-  }
+    adam_step(p + at, g + at, m + at, v + at, n, s);
+  });
 }
 
 // The same formulas as elementwise tensor operations, for devices; elementwise operations are deterministic
 // there.
-void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradient, double lr, double scale) {
-  torch::Tensor p = parameters.values, g = gradient * scale;
+void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradient, const Slice& slice) {
+  const auto part = [&](const torch::Tensor& flat) {
+    return flat.narrow(0, slice.first, slice.last - slice.first);
+  };
+  const double lr = slice.lr;
+  torch::Tensor p = part(parameters.values), g = part(gradient) * slice.scale;
+  const torch::Tensor decays = part(decay_mask_);
   if (options_.name == "adamw" || options_.name == "sophia") {
-    p.mul_(1 - decay_mask_ * (lr * options_.weight_decay));
+    p.mul_(1 - decays * (lr * options_.weight_decay));
   } else if (options_.weight_decay > 0) {
-    g.add_(p * decay_mask_, options_.weight_decay);
+    g.add_(p * decays, options_.weight_decay);
   }
   if (options_.name == "sgd") {
-    if (options_.momentum > 0) g = state_["momentum"].mul_(steps_ == 1 ? 0.0 : options_.momentum).add_(g);
+    if (options_.momentum > 0)
+      g = part(state_["momentum"]).mul_(steps_ == 1 ? 0.0 : options_.momentum).add_(g);
     p.sub_(g, lr);
     return;
   }
   if (options_.name == "sophia") {
-    torch::Tensor &m = state_["m"], &h = state_["h"];
+    torch::Tensor m = part(state_["m"]), h = part(state_["h"]);
     h.mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
     for (int k = 0; k < (options_.double_ema ? 2 : 1); ++k)
       m.mul_(options_.beta1).add_(g, 1 - options_.beta1);
@@ -116,9 +137,9 @@ void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradien
   }
   const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
   const double c2 = std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_)));
-  state_["m"].lerp_(g, 1 - options_.beta1);
-  state_["v"].mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
-  p.addcdiv_(state_["m"], state_["v"].sqrt().div_(c2).add_(options_.eps), -lr / c1);
+  const torch::Tensor m = part(state_["m"]).lerp_(g, 1 - options_.beta1);
+  const torch::Tensor v = part(state_["v"]).mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
+  p.addcdiv_(m, v.sqrt().div_(c2).add_(options_.eps), -lr / c1);
 }
 
 double schedule_factor(const config::TrainOptions& o, std::int64_t step, std::int64_t total,
@@ -152,6 +173,20 @@ double gradient_norm(const torch::Tensor& flat) {
       padded.to(torch::kDouble).square_().view({blocks, kBlock}).sum(1).to(torch::kCPU);
   double sum = 0;
   for (std::int64_t b = 0; b < blocks; ++b) sum += sums.data_ptr<double>()[b];
+  return std::sqrt(sum);
+}
+
+std::vector<double> block_squares(const torch::Tensor& flat, std::int64_t first, std::int64_t last) {
+  EXPUNGE_CHECK(first % kBlock == 0 || first >= last, "element {} begins no block", first);
+  std::vector<double> squares;
+  for (std::int64_t at = first; at < last; at += kBlock)
+    squares.push_back(sum_of_squares(flat.data_ptr<float>() + at, std::min(kBlock, last - at)));
+  return squares;
+}
+
+double norm_of_blocks(const std::vector<double>& squares) {
+  double sum = 0;
+  for (const double x : squares) sum += x;
   return std::sqrt(sum);
 }
 

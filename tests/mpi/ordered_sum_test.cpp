@@ -152,6 +152,36 @@ TEST(OrderedSum, BuffersAreReused) {
   EXPECT_EQ(allocations, releases);
 }
 
+// Every rank has the tree's sum in its slice; the slices cover the vector; gathers make any part whole.
+TEST(OrderedSum, EndsWithSlicesThatAreGatheredInParts) {
+  for (const std::int64_t count : std::vector<std::int64_t>{1, 100, 4097, 16 * kSliceBlock + 5}) {
+    const std::int64_t leaves = 3;
+    OrderedSum sum(world(), count);
+    push_leaves(sum, leaves, count);
+    const auto want = tree_sum(leaves, count);
+    auto* mine = const_cast<float*>(sum.finish_slice());
+    std::int64_t next = 0;
+    for (int r = 0; r < world().size(); ++r) {
+      const auto [first, last] = sum.slice(r);
+      EXPECT_EQ(first, next);
+      if (count > 16 * kSliceBlock) EXPECT_EQ(first % kSliceBlock, 0);
+      if (r == world().rank())
+        EXPECT_EQ(std::memcmp(mine + first, want.data() + first,
+                              static_cast<std::size_t>(last - first) * sizeof(float)),
+                  0);
+      next = last;
+    }
+    EXPECT_EQ(next, count);
+    const std::int64_t middle = count / 3;
+    sum.gather(mine, middle, count);
+    EXPECT_EQ(std::memcmp(mine + middle, want.data() + middle,
+                          static_cast<std::size_t>(count - middle) * sizeof(float)),
+              0);
+    sum.gather(mine, 0, middle);
+    EXPECT_TRUE(same_bits(mine, want));
+  }
+}
+
 TEST(OrderedSum, BeginAfterAnUnfinishedSum) {
   OrderedSum sum(world(), 17);
   sum.begin(8);

@@ -24,9 +24,9 @@ class Toys : public models::Model {
       std::string name = p.key();
       std::replace(name.begin(), name.end(), '.', '_');
       const Rng of = rng.sub(name);
-      auto flat = p.value().view({-1});
-      for (std::int64_t i = 0; i < flat.numel(); ++i)
-        flat[i] = 0.4 * of.normal(static_cast<std::uint64_t>(i));
+      float* values = p.value().data_ptr<float>();
+      for (std::int64_t i = 0; i < p.value().numel(); ++i)
+        values[i] = static_cast<float>(0.4 * of.normal(static_cast<std::uint64_t>(i)));
     }
     for (models::BatchNorm* bn : batch_norms()) {
       bn->weight.fill_(1), bn->bias.fill_(0);
@@ -93,11 +93,11 @@ class Mlp : public Toys {
 
 class ConvNet : public Toys {
  public:
-  explicit ConvNet(double dropout)
+  ConvNet(double dropout, std::int64_t channels)
       : Toys(dropout),
-        conv_(register_module("conv", std::make_shared<models::Conv2d>(1, 4, 3, 1, 0, false))),
-        bn_(register_module("bn", std::make_shared<models::BatchNorm>(4, 1e-5, 0.1))),
-        head_(register_module("head", std::make_shared<models::Linear>(4, 3))) {
+        conv_(register_module("conv", std::make_shared<models::Conv2d>(1, channels, 3, 1, 0, false))),
+        bn_(register_module("bn", std::make_shared<models::BatchNorm>(channels, 1e-5, 0.1))),
+        head_(register_module("head", std::make_shared<models::Linear>(channels, 3))) {
     adopt_batch_norms();
   }
   Tensors forward(const Tensors& in) override {
@@ -178,8 +178,8 @@ MakeModel logit(std::int64_t samples, std::int64_t classes) {
 MakeModel mlp(double dropout) {
   return [=] { return std::make_shared<Mlp>(dropout); };
 }
-MakeModel conv_net(double dropout) {
-  return [=] { return std::make_shared<ConvNet>(dropout); };
+MakeModel conv_net(double dropout, std::int64_t channels) {
+  return [=] { return std::make_shared<ConvNet>(dropout, channels); };
 }
 
 std::unique_ptr<tasks::Task> quad_task() { return std::make_unique<QuadTask>(); }

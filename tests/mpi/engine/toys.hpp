@@ -34,7 +34,8 @@ using MakeModel = std::function<std::shared_ptr<models::Model>()>;
 MakeModel quad(std::vector<float> start);                     // loss 1/2 |theta - a_i|^2, theta in R^2
 MakeModel logit(std::int64_t samples, std::int64_t classes);  // each sample's logits are parameters
 MakeModel mlp(double dropout = 0);                            // 2 -> 16 -> 2, ReLU
-MakeModel conv_net(double dropout = 0);  // 3x3 convolution, BatchNorm, ReLU, pooling, linear: 1x6x6 -> 3
+// 3x3 convolution, BatchNorm, ReLU, pooling, linear: 1x6x6 -> 3
+MakeModel conv_net(double dropout = 0, std::int64_t channels = 4);
 
 std::unique_ptr<tasks::Task> quad_task();
 // The task with its loss (not its divergence) multiplied.

@@ -3,10 +3,12 @@
 
 #include <cmath>
 
+#include "core/error.hpp"
 #include "core/rng.hpp"
 #include "tensor/flat_parameters.hpp"
 #include "tensor/kernels.hpp"
 #include "tensor/optimizer.hpp"
+#include "tensor/untouched.hpp"
 
 namespace expunge {
 namespace {
@@ -86,6 +88,55 @@ TEST_P(Optimizers, FollowTheirFormulas) {
     EXPECT_NEAR(flat.trainable.view(0).view({-1})[i].item<double>(), want_w[i], 2e-6);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(flat.trainable.view(1)[i].item<double>(), want_b[i], 2e-6);
 }
+// Steps on slices that cut parameters anywhere are one step on all.
+TEST_P(Optimizers, GiveTheSameBitsInSlices) {
+  Pair whole, cut;
+  const auto all = [](const std::string&) { return true; };
+  tensor::FlatParameters a(whole, torch::kCPU, all, "trainer"), b(cut, torch::kCPU, all, "trainer");
+  config::OptimizerOptions o;
+  o.name = GetParam(), o.lr = 0.05, o.weight_decay = 0.1, o.momentum = o.name == "sgd" ? 0.9 : 0;
+  const std::int64_t n = a.trainable.size(), at = 21;
+  tensor::Optimizer one(o, a.trainable), first(o, b.trainable), second(o, b.trainable);
+  for (int t = 0; t < 3; ++t) {
+    const torch::Tensor g = torch::linspace(-1, 1 + t, n);
+    one.step(a.trainable, g, 0.5, 0.25);
+    first.step_slice(b.trainable, g, 0.5, 0.25, 0, at);
+    second.step_slice(b.trainable, g, 0.5, 0.25, at, n);
+  }
+  EXPECT_TRUE(a.trainable.view(0).equal(b.trainable.view(0)));
+  EXPECT_TRUE(a.trainable.view(1).equal(b.trainable.view(1)));
+  for (const auto& [name, state] : one.state()) {
+    EXPECT_TRUE(state.narrow(0, 0, at).equal(first.state().at(name).narrow(0, 0, at))) << name;
+    EXPECT_EQ(first.state().at(name).narrow(0, at, n - at).abs().max().item<float>(), 0) << name;
+  }
+}
+
+TEST(GradientNorm, IsThatOfItsBlocks) {
+  const torch::Tensor g = torch::linspace(-3, 2, 3 * tensor::kBlock + 17);
+  auto squares = tensor::block_squares(g, 0, tensor::kBlock);
+  const auto rest = tensor::block_squares(g, tensor::kBlock, g.numel());
+  squares.insert(squares.end(), rest.begin(), rest.end());
+  ASSERT_EQ(squares.size(), 4u);
+  EXPECT_EQ(tensor::norm_of_blocks(squares), tensor::gradient_norm(g));
+  EXPECT_NEAR(tensor::gradient_norm(g), g.to(torch::kDouble).norm().item<double>(), 1e-6);
+  EXPECT_THROW(tensor::block_squares(g, 1, 5), InternalError);
+}
+
+TEST(UntouchedZeros, AreZeroAndForgetWhatIsOutsideOfASlice) {
+  const std::int64_t n = std::int64_t{1} << 24;
+  torch::Tensor z = tensor::untouched_zeros(n, torch::kCPU);
+  EXPECT_EQ(z.abs().max().item<float>(), 0);
+  z.fill_(1);
+  tensor::release_outside(z, n / 2, n / 2 + n / 16);
+  EXPECT_EQ(z.narrow(0, n / 2, n / 16).min().item<float>(), 1);
+  EXPECT_EQ(z.narrow(0, 0, n / 4).max().item<float>(), 0);
+  EXPECT_EQ(z.narrow(0, 3 * n / 4, n / 8).max().item<float>(), 0);
+  torch::Tensor small = tensor::untouched_zeros(5, torch::kCPU);
+  small.fill_(1);
+  tensor::release_outside(small, 1, 2);
+  EXPECT_EQ(small.min().item<float>(), 1);
+}
+
 // Specification G15 and the properties of its card.
 TEST(Sophia, FollowsItsFormula) {
   struct Case {
