@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hpp"
+#include "core/counted.hpp"
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "data/dataset.hpp"
@@ -31,9 +32,8 @@ int run(Args& args) {
   for (const auto& job : jobs) {
     try {
       const auto plan = sweep::load(job, overrides);
-      fmt::print("{}: ok: {} cell{}, {} original{}\n", job, plan.cells.size(),
-                 plan.cells.size() == 1 ? "" : "s", plan.originals.size(),
-                 plan.originals.size() == 1 ? "" : "s");
+      fmt::print("{}: ok: {}, {}\n", job, counted(std::ssize(plan.cells), "cell"),
+                 counted(std::ssize(plan.originals), "original"));
       warn_of_missing_data(plan);
     } catch (const UsageError&) {
       throw;

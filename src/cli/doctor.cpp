@@ -1,7 +1,6 @@
 // expunge doctor: does this machine have what a run needs? One line a finding, with what to change. Run it
 // the way jobs are run (mpirun -n 4 expunge doctor): rank 0 reports for all.
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "comm/gpu.hpp"
 #include "comm/runtime.hpp"
 #include "core/build_info.hpp"
+#include "core/cpus.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/text.hpp"
@@ -43,10 +43,7 @@ std::string cpu_model() {
 
 // Every rank's CPUs: ranks that share too few run each other down.
 void check_threads(Report& report, comm::Runtime& runtime) {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  ::sched_getaffinity(0, sizeof mask, &mask);
-  const int allowed = CPU_COUNT(&mask);
+  const int allowed = static_cast<int>(own_cpus().size());
   const long machine = ::sysconf(_SC_NPROCESSORS_ONLN);
   const auto all = runtime.world().all_gather_value(allowed);
   const int local = runtime.local_ranks();

@@ -6,6 +6,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/table.hpp"
+#include "core/counted.hpp"
 #include "core/error.hpp"
 #include "core/text.hpp"
 #include "sweep/outline.hpp"
@@ -93,8 +94,8 @@ struct Estimate {
 void print_text(const sweep::Plan& plan, const sweep::Status& status, const sweep::Layout& layout,
                 const Estimate& estimate) {
   const auto done = status.count(sweep::State::kDone), failed = status.count(sweep::State::kFailed);
-  fmt::print("{}: {} cells from {} original{}\n", plan.name, plan.cells.size(), plan.originals.size(),
-             plan.originals.size() == 1 ? "" : "s");
+  fmt::print("{}: {} from {}\n", plan.name, counted(std::ssize(plan.cells), "cell"),
+             counted(std::ssize(plan.originals), "original"));
   fmt::print("{}: {} done, {} failed, {} missing\n", layout.root.string(), done, failed,
              status.count(sweep::State::kMissing));
   std::vector<std::vector<std::string>> rows{{"original", "id", "state", "parameters", "FLOPs"}};
@@ -108,9 +109,8 @@ void print_text(const sweep::Plan& plan, const sweep::Status& status, const swee
   const auto work = work_left(plan, status);
   fmt::print("\nto do: {} originals, {} unlearning, {} evaluation\n", human_flops(work.originals),
              human_flops(work.cells), human_flops(work.evaluation));
-  fmt::print("about {} on {} rank{} of {} GFLOP/s each (--ranks, --gflops)\n",
-             human_seconds(estimate.seconds(work)), estimate.ranks, estimate.ranks == 1 ? "" : "s",
-             estimate.gflops);
+  fmt::print("about {} on {} of {} GFLOP/s each (--ranks, --gflops)\n", human_seconds(estimate.seconds(work)),
+             counted(estimate.ranks, "rank"), estimate.gflops);
   const bool large = sweep::default_ranks_per_cell(plan, 2) > 1;
   fmt::print("ranks per cell: {}\n",
              large ? "all, a model has 20 M parameters or more (--ranks-per-cell of run)"

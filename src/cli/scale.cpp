@@ -2,7 +2,6 @@
 // launch, each setting in turn so that what disturbs the machine disturbs all, and reads the line of JSON
 // that rank 0 prints (`--probe`).
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include "cli/engine_entry.hpp"
 #include "cli/scaling.hpp"
 #include "cluster/command.hpp"
+#include "core/counted.hpp"
+#include "core/cpus.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/log.hpp"
@@ -57,13 +58,6 @@ stat::Link read_network(const std::string& text) {
   return {value[0] * 1e-6, 1e-9 / value[1]};
 }
 
-int own_cpus() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  ::sched_getaffinity(0, sizeof mask, &mask);
-  return std::max(1, CPU_COUNT(&mask));
-}
-
 struct Wish {
   std::string job, cell, device;
   std::vector<std::string> set, launcher;
@@ -91,7 +85,7 @@ json launch(const Wish& wish, const Setting& setting) {
   constexpr double kPatience = 24 * 3600;
   const auto result = cluster::run_command(words, kPatience, environment);
   if (!result.found) throw DataError::missing(fmt::format("{}: not found on PATH", words[0]));
-  const std::string on = fmt::format("on {} rank{}", setting.first, setting.first == 1 ? "" : "s");
+  const std::string on = "on " + counted(setting.first, "rank");
   if (!result.ok())
     throw Error(result.exit_code > 128 || result.exit_code <= 0 ? kExitComm : result.exit_code,
                 fmt::format("{}: {}", on, result.message()));
@@ -111,16 +105,16 @@ ScalingMeasurement measure(const Wish& wish) {
   if (wish.ranks.back() > 1 && !cluster::run_command({wish.launcher[0], "--version"}).found)
     throw DataError::missing(fmt::format("{}: not found on PATH (--launcher)", wish.launcher[0]));
   out.weak = wish.weak;
-  out.cpus = own_cpus();
+  out.cpus = static_cast<int>(own_cpus().size());
   std::set<Setting> settings{{1, 0}};
   if (out.cpus > 1) settings.insert({1, out.cpus});
   for (const int ranks : wish.ranks) settings.insert({ranks, 0});
   for (std::int64_t i = 0; i < wish.launches; ++i)
     for (const auto& setting : settings) {
       const json found = launch(wish, setting);
-      log::info("launch {} of {}: {} rank{} of {} thread{}: {:.2f} ms a step", i + 1, wish.launches,
-                setting.first, setting.first == 1 ? "" : "s", found.at("threads").get<int>(),
-                found.at("threads").get<int>() == 1 ? "" : "s", 1e3 * found.at("step_s").get<double>());
+      log::info("launch {} of {}: {} of {}: {:.2f} ms a step", i + 1, wish.launches,
+                counted(setting.first, "rank"), counted(found.at("threads").get<int>(), "thread"),
+                1e3 * found.at("step_s").get<double>());
       out.launches[setting].push_back(found);
     }
   return out;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "core/median.hpp"
 
 namespace expunge::cli {
 namespace {
@@ -17,12 +18,6 @@ std::vector<double> values(const std::vector<json>& launches, const char* key) {
   std::vector<double> out;
   for (const auto& launch : launches) out.push_back(launch.at(key).get<double>());
   return out;
-}
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  const std::size_t half = v.size() / 2;
-  return v.size() % 2 ? v[half] : 0.5 * (v[half - 1] + v[half]);
 }
 
 double mean_of(const std::vector<json>& launches, const char* key) {

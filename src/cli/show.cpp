@@ -7,6 +7,7 @@
 #include "board/board.hpp"
 #include "cli/commands.hpp"
 #include "cli/table.hpp"
+#include "core/counted.hpp"
 #include "core/error.hpp"
 #include "core/text.hpp"
 #include "store/checkpoint_file.hpp"
@@ -159,9 +160,9 @@ void print_store(const json& s) {
   json segments = json::object();
   for (const auto& g : s.at("segments"))
     segments[g.at("started_utc").get<std::string>()] =
-        fmt::format("steps {} to {} on {} rank{}, {}", g.at("first_step").get<std::int64_t>(),
-                    g.at("last_step").get<std::int64_t>(), g.at("world_size").get<std::int64_t>(),
-                    g.at("world_size") == 1 ? "" : "s", g.at("host").get<std::string>());
+        fmt::format("steps {} to {} on {}, {}", g.at("first_step").get<std::int64_t>(),
+                    g.at("last_step").get<std::int64_t>(),
+                    counted(g.at("world_size").get<std::int64_t>(), "rank"), g.at("host").get<std::string>());
   print_members("segments", segments);
 }
 

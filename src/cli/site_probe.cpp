@@ -1,7 +1,6 @@
 #include "cli/site_probe.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -14,6 +13,7 @@
 
 #include "cluster/command.hpp"
 #include "comm/gpu.hpp"
+#include "core/cpus.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
 #include "core/text.hpp"
@@ -25,16 +25,6 @@ using nlohmann::json;
 
 constexpr std::int64_t kProbeFloats = 1 << 18;
 constexpr int kGrace = 10;  // seconds for a launcher to end when told so
-
-json own_cpus() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  ::sched_getaffinity(0, sizeof mask, &mask);
-  json out = json::array();
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &mask)) out.push_back(cpu);
-  return out;
-}
 
 // The folder of results as a node sees it: locks, clock of the file system, space.
 json probe_folder(const fs::path& out) {

@@ -5,14 +5,11 @@
 
 #include "cluster/packing.hpp"
 #include "cluster/scheduler.hpp"
+#include "core/counted.hpp"
 #include "core/text.hpp"
 
 namespace expunge::cluster {
 namespace {
-
-std::string counted(std::size_t n, const char* noun) {
-  return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
-}
 
 constexpr std::size_t kMostTasks = 1'000'000'000;  // where the site has no cap
 
@@ -86,9 +83,10 @@ Chunking make_chunks(const sweep::Plan& plan, const Site& site, const Choice& ch
   out.chunks.push_back({"reduce", "reduce", {}, ChunkState::kPlanned, "", ""});
   out.left = packing.left.size();
   out.cells = choice.cells.size() - out.left;
-  out.text = fmt::format("{} in {} of up to about {}, {}\n", counted(out.cells, "cell"),
-                         counted(tasks.size(), "task"), human_seconds(seconds),
-                         counted(choice.originals.size(), "original"));
+  out.text =
+      fmt::format("{} in {} of up to about {}, {}\n", counted(static_cast<std::int64_t>(out.cells), "cell"),
+                  counted(std::ssize(tasks), "task"), human_seconds(seconds),
+                  counted(std::ssize(choice.originals), "original"));
   if (out.left > 0)
     out.text += fmt::format(
         "{} cells do not fit into what the site allows at once (limits.max_submitted {}): submit again when "
@@ -99,9 +97,9 @@ Chunking make_chunks(const sweep::Plan& plan, const Site& site, const Choice& ch
 
 std::string size_text(const Chunk& chunk) {
   if (chunk.stage == "reduce") return "makes the board";
-  std::size_t cells = 0;
-  for (const auto& task : chunk.tasks) cells += task.size();
-  return counted(chunk.tasks.size(), "task") + ", " +
+  std::int64_t cells = 0;
+  for (const auto& task : chunk.tasks) cells += std::ssize(task);
+  return counted(std::ssize(chunk.tasks), "task") + ", " +
          counted(cells, chunk.stage == "originals" ? "original" : "cell");
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/median.hpp"
 #include "core/text.hpp"
 
 namespace expunge::comm {
@@ -12,12 +13,6 @@ namespace {
 
 constexpr int kWarmUps = 3;
 constexpr int kFewest = 5, kMost = 200;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
 
 // Seconds of one sum on the slowest rank. Filling the leaf is not part of it.
 double round_seconds(Communicator& comm, OrderedSum& sum, const float* zeros, const Arithmetic& arithmetic,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "comm/gpu.hpp"
+#include "core/counted.hpp"
 #include "core/error.hpp"
 #include "core/text.hpp"
 
@@ -50,8 +51,8 @@ std::unique_ptr<Communicator> make_transport(Communicator& host, const std::stri
     throw ConfigError(fmt::format("transport \"{}\" needs a GPU", wish));
   if (wish == "nccl" && shared)
     throw ConfigError(
-        fmt::format("transport \"nccl\" needs one GPU a rank; {} ranks share {} GPU{}: use \"staged\"",
-                    ranks.size(), devices.size(), devices.size() == 1 ? "" : "s"));
+        fmt::format("transport \"nccl\" needs one GPU a rank; {} ranks share {}: use \"staged\"",
+                    ranks.size(), counted(std::ssize(devices), "GPU")));
   if (wish == "nccl") return gpu->make_nccl(host);
   if (wish == "staged") return gpu->make_staged(host);
   if (host.size() == 1 || wish == "mpi" || with_gpu == 0) return host.split(0, host.rank());

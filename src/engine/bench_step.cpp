@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/median.hpp"
 #include "core/text.hpp"
 #include "engine/autocast.hpp"
 #include "engine/context.hpp"
@@ -122,11 +123,6 @@ Case read_case(const nlohmann::json& request) {
   c.warm = request.value("warm", std::int64_t{5});
   c.cost = d->cost(c.config, c.shape.height, c.shape.width);
   return c;
-}
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v.empty() ? 0 : v[v.size() / 2];
 }
 
 struct StepTimes {

@@ -94,8 +94,13 @@ std::vector<std::int64_t> sample_ids(const std::vector<std::int64_t>& ids, std::
   return out;
 }
 
-// Collective. Evaluates the student on every split and fills splits, row and (where asked) outputs. May train
-// the student, in the end (`setup`: the run's own).
+bool is_evaluated(const nlohmann::json& evaluate_settings, const char* split) {
+  const auto asked = evaluate_settings.find("splits");  // absent: all
+  return asked == evaluate_settings.end() || std::find(asked->begin(), asked->end(), split) != asked->end();
+}
+
+// Collective. Evaluates the student on the splits that are asked for and fills splits, row and (where asked)
+// outputs. May train the student, in the end (`setup`: the run's own).
 void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
                    const OriginalModel& original, const RunReport& report, Context::Setup setup,
                    store::Record& record) {
@@ -104,9 +109,12 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
   inputs.method = cell.method;
   inputs.classes = node.dataset.info().task_classes();
   inputs.seed = settings.at("seed").get<std::uint64_t>();
-  const auto train = node.outputs(*node.model, data::Side::kTrain, node.splits.train);
-  const auto val = node.splits.val.empty() ? metrics::Outputs{}
-                                           : node.outputs(*node.model, data::Side::kTrain, node.splits.val);
+  const bool on_retain = is_evaluated(settings, "retain");
+  const bool on_val = is_evaluated(settings, "val") && !node.splits.val.empty();
+  const auto train =
+      node.outputs(*node.model, data::Side::kTrain, on_retain ? node.splits.train : node.splits.forget);
+  const auto val =
+      on_val ? node.outputs(*node.model, data::Side::kTrain, node.splits.val) : metrics::Outputs{};
   const auto test = node.outputs(*node.model, data::Side::kTest, node.splits.test);
   const double evaluated =
       node.evaluated;  // untrained networks are not the run's cost: they are shared by cells
@@ -137,7 +145,7 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
   node.comm.together([&] {
     if (node.comm.rank() != 0) return;
     inputs.outputs["forget"] = select_rows(train, node.splits.forget);
-    inputs.outputs["retain"] = select_rows(train, node.splits.retain);
+    if (on_retain) inputs.outputs["retain"] = select_rows(train, node.splits.retain);
     inputs.outputs["test"] = test;
     inputs.outputs["test_sample"] = select_rows(test, test_sample);
     if (val.size() > 0) inputs.outputs["val"] = val;

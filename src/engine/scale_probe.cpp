@@ -5,8 +5,10 @@
 
 #include "comm/bench_allreduce.hpp"
 #include "comm/watched.hpp"
+#include "core/counted.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/median.hpp"
 #include "engine/cell.hpp"
 #include "engine/context_impl.hpp"
 #include "engine/node.hpp"
@@ -37,17 +39,13 @@ struct Run {
   std::function<void(Context&)> program;
 };
 
-config::Reader options_of(const json& settings, const std::string& name, config::Diagnostics& problems) {
-  return config::Reader::resolved(name, settings, problems);
-}
-
 Run original_run(Workbench& bench, comm::Communicator& comm, const sweep::Original& original) {
   Run run;
   run.what = "original " + original.key;
   run.node = std::make_unique<Node>(bench, comm, original.id, original.dataset, original.model,
                                     original.settings, data::Ratio{0, 1, "0"});
   config::Diagnostics problems;
-  auto in = options_of(original.settings.at("original"), "original", problems);
+  auto in = config::Reader::resolved("original", original.settings.at("original"), problems);
   run.train = config::read_train_options(in, config::TrainOptions{});
   problems.throw_if_any();
   run.seed = static_cast<std::uint64_t>(original.seed);
@@ -71,7 +69,7 @@ Run cell_run(Workbench& bench, comm::Communicator& comm, const sweep::Cell& cell
   EXPUNGE_CHECK(runner, "method {} has no runner", cell.method);
   const std::string section = "method." + cell.method;
   config::Diagnostics problems;
-  auto in = options_of(cell.settings.at("method_options"), section, problems);
+  auto in = config::Reader::resolved(section, cell.settings.at("method_options"), problems);
   run.train = runner->train(in);
   problems.throw_if_any();
   run.seed = static_cast<std::uint64_t>(cell.seed);
@@ -80,7 +78,7 @@ Run cell_run(Workbench& bench, comm::Communicator& comm, const sweep::Cell& cell
   };
   run.program = [&cell, runner, section](Context& ctx) {
     config::Diagnostics found;
-    auto options = options_of(cell.settings.at("method_options"), section, found);
+    auto options = config::Reader::resolved(section, cell.settings.at("method_options"), found);
     runner->run(options, ctx);
   };
   return run;
@@ -95,9 +93,9 @@ void size_for_ranks(Run& run, const Wish& wish, int ranks) {
   const auto samples = static_cast<std::int64_t>(run.node->splits.train.size());
   if (samples < run.train.batch)
     throw AgreedError(kExitConfig,
-                      fmt::format("a step of {} samples on {} rank{}, but the data set has {}: fewer ranks, "
+                      fmt::format("a step of {} samples on {}, but the data set has {}: fewer ranks, "
                                   "or a larger data.train_limit",
-                                  run.train.batch, ranks, ranks == 1 ? "" : "s", samples));
+                                  run.train.batch, counted(ranks, "rank"), samples));
 }
 
 // Every rank's steps, by step: [step][rank].
@@ -108,12 +106,6 @@ std::vector<std::vector<MeasuredStep>> gather_steps(comm::Communicator& comm, st
   std::vector<std::vector<MeasuredStep>> out;
   for (const auto& step : mine) out.push_back(comm.all_gather_value(step));
   return out;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : 0.5 * (values[half - 1] + values[half]);
 }
 
 // Medians and means over the steps.

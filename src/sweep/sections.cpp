@@ -137,6 +137,10 @@ void Sections::read_original(Base& base) {
   base.original_node = config::node_from_json(base.original);
 }
 
+namespace {
+const std::vector<std::string> kSplits = {"forget", "retain", "test", "val"};
+}
+
 json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
   config::Reader in("evaluate", layers, problems_);
   in.integer("grain", 64, config::ge(1), "samples of an evaluation grain");
@@ -146,8 +150,16 @@ json Sections::read_evaluate(const std::vector<const config::Node*>& layers) {
   in.number("relearn_margin", 0.05, config::between(0, 1),
             "relearn: how far below the original's accuracy counts as back");
   in.texts("transfer", {}, "transfer: data sets on whose test samples the models are tried");
+  const auto splits = in.texts("splits", kSplits, "what is evaluated; what a metric lacks is left undefined");
+  for (const auto& split : splits)
+    if (!contains(kSplits, split))
+      in.problem("splits", fmt::format("unknown split \"{}\" (have: {})", split, fmt::join(kSplits, ", ")));
+  for (const char* split : {"forget", "test"})
+    if (!contains(splits, split))
+      in.problem("splits", fmt::format("\"{}\" is always evaluated: add it", split));
   in.finish({"metrics"});
   json out = in.resolved_values();
+  if (splits.size() == kSplits.size()) out.erase("splits");
   // Metrics without a column in /row (time) do not distinguish cells.
   out["metrics"] = json::array();
   auto names = metrics();

@@ -161,8 +161,16 @@ class Expansion {
     out.usable = true;
     out.flops = plan.flops;
     out.total_steps = plan.steps;
+    const auto evaluated = [&](const char* split, std::int64_t samples) {
+      const auto asked = base.evaluate.find("splits");
+      const bool all = asked == base.evaluate.end();
+      return all || std::find(asked->begin(), asked->end(), split) != asked->end() ? samples : 0;
+    };
+    const std::int64_t samples = method_sizes.forget +
+                                 evaluated("retain", sizes.train - method_sizes.forget) + sizes.test +
+                                 evaluated("val", sizes.val);
     out.eval_flops = models::in_grains(base.cost, base.evaluate.at("grain").get<std::int64_t>()).forward *
-                     static_cast<double>(sizes.train + sizes.test + sizes.val);
+                     static_cast<double>(samples);
     json budget = json::object();
     if (base.budget.contains("flops")) {
       budget = base.budget;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -129,6 +130,22 @@ TEST_F(Sweep, VerifySaysEqualAndNoticesAnotherSeed) {
   const auto unequal = run_command({"verify", file.string()}, environment());
   EXPECT_EQ(unequal.exit_code, 1);
   EXPECT_NE(unequal.out.find("NOT EQUAL"), std::string::npos) << unequal.out;
+}
+
+TEST_F(Sweep, EvaluatesTheSplitsThatAreAskedFor) {
+  const std::string accuracy = "metrics = [\"accuracy\"]\n";
+  ASSERT_EQ(run(write_job(R"("neggrad")", accuracy), "all").exit_code, 0);
+  ASSERT_EQ(run(write_job(R"("neggrad")", accuracy + "splits = [\"test\", \"forget\"]\n"), "some").exit_code,
+            0);
+  const auto all = store::read_record(only_cell("all")), some = store::read_record(only_cell("some"));
+  EXPECT_EQ(some.parameter_hash, all.parameter_hash);
+  EXPECT_EQ(some.splits.count("retain"), 0u);
+  ASSERT_EQ(some.row_names, all.row_names);
+  for (std::size_t i = 0; i < all.row.size(); ++i)
+    if (all.row_names[i] == "retain_accuracy")
+      EXPECT_TRUE(std::isnan(some.row[i]) && all.row[i] > 0);
+    else if (!std::isnan(all.row[i]))
+      EXPECT_EQ(some.row[i], all.row[i]) << all.row_names[i];
 }
 
 // Nothing to relearn where nothing was unlearned (a rate of next to 0 leaves the original as it is);

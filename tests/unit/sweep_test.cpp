@@ -122,7 +122,8 @@ TEST_F(SweepTest, IdsIgnoreOrderNamesAndHowTheJobIsRun) {
        {"run.stall_seconds=5", "run.keep_outputs=true", "run.checkpoint_seconds=7", "run.checkpoint_steps=3",
         "data.class_weights=none", "sweep.name=x", "dataset.fashion_mnist.path=/nowhere",
         "evaluate.metrics=[\"zrf\",\"overall\",\"mia\",\"flops\",\"auc\",\"accuracy\"]", "original.seed=[42]",
-        "train.grain=32", "comm.reduction=ordered", "evaluate.grain=64"})
+        "train.grain=32", "comm.reduction=ordered", "evaluate.grain=64",
+        "evaluate.splits=[\"test\",\"val\",\"retain\",\"forget\"]"})
     EXPECT_EQ(ids(plan(kAxes + kRest, {same})), ids(base)) << same;
 }
 
@@ -145,9 +146,23 @@ TEST_F(SweepTest, EveryScienceSettingChangesIds) {
   for (const std::string set :
        {"train.lr=0.01", "train.epochs=3", "train.threads=2", "train.grain=8", "train.bn=frozen",
         "method.scrub.max_epochs=1", "method.scrub.alpha=0.25", "method.scrub.batch=64", "budget.flops=1e9",
-        "evaluate.seed=1", "evaluate.random_networks=3", "evaluate.metrics=[\"accuracy\"]"})
+        "evaluate.seed=1", "evaluate.random_networks=3", "evaluate.metrics=[\"accuracy\"]",
+        "evaluate.splits=[\"forget\",\"test\"]"})
     expect_changed(set, "scrub", false);
   EXPECT_EQ(cell_of(plan(kAxes + kRest, {"train.lr=0.01"}), "retrain").id, cell_of(base, "retrain").id);
+}
+
+TEST_F(SweepTest, SplitsThatAreNotEvaluatedCostNothing) {
+  const auto all = plan(kAxes + kRest, {"data.val_fraction=0.1"});
+  const auto some = plan(kAxes + kRest, {"data.val_fraction=0.1", "evaluate.splits=[\"forget\",\"test\"]"});
+  // 1000 training samples of which a tenth validates, 200 test samples; D_f is a tenth of the rest.
+  const auto price = [](const Plan& p) { return cell_of(p, "scrub").eval_flops; };
+  EXPECT_NEAR(price(some) / price(all), (90.0 + 200) / (1000 + 200), 1e-12);
+  const std::string text = problems(kAxes + kRest, {"evaluate.splits=[\"forget\",\"tset\"]"});
+  EXPECT_NE(text.find("evaluate.splits: unknown split \"tset\" (have: forget, retain, test, val)"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("evaluate.splits: \"test\" is always evaluated: add it"), std::string::npos) << text;
 }
 
 TEST_F(SweepTest, SharedCellsOfTwoSweepsHaveOneId) {
