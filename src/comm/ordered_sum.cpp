@@ -86,6 +86,9 @@ struct OrderedSum::Impl {
   void plan();
   void begin(std::int64_t new_leaves);
   void push();
+  bool adds_next() const { return next < last && next % 2 == 1 && next > first; }
+  void push_added();
+  void merge(int times);
   void check_complete() const;
   void exchange_chunk(std::int64_t at);
   void add_chunk(std::int64_t at);
@@ -144,7 +147,17 @@ void OrderedSum::Impl::push() {
                 last);
   sums.push_back(current);
   current = nullptr;
-  for (int left = front.push({0, next++}); left > 0; --left) {
+  merge(front.push({0, next++}));
+}
+
+void OrderedSum::Impl::push_added() {
+  EXPUNGE_CHECK(adds_next() && !current, "leaf {} has no sibling to be added to", next);
+  merge(front.push({0, next++}) - 1);
+}
+
+// Adds the rightmost sums, so many times.
+void OrderedSum::Impl::merge(int times) {
+  for (; times > 0; --times) {
     arithmetic.add(sums[sums.size() - 2], sums.back(), count);
     spare.push_back(sums.back());
     sums.pop_back();
@@ -248,6 +261,12 @@ float* OrderedSum::leaf() {
 }
 
 void OrderedSum::push() { impl_->push(); }
+bool OrderedSum::adds_next() const { return impl_->adds_next(); }
+float* OrderedSum::sibling() {
+  EXPUNGE_CHECK(impl_->adds_next(), "leaf {} has no sibling to be added to", impl_->next);
+  return impl_->sums.back();
+}
+void OrderedSum::push_added() { impl_->push_added(); }
 const float* OrderedSum::finish() {
   const CollectiveScope scope("ordered_sum");
   const float* sum = impl_->finish_slice();

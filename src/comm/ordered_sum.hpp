@@ -52,6 +52,11 @@ class OrderedSum {
   float* leaf();
   // Hands the filled buffer in as the next leaf of this rank's run and adds what can be added.
   void push();
+  // Whether the next leaf's left sibling in the tree is a leaf of this rank: then the caller may add its
+  // values to sibling() itself and call push_added() instead of filling a buffer. The bits are the same.
+  bool adds_next() const;
+  float* sibling();
+  void push_added();
   // Collective. The sum over all leaves, in a buffer owned by this object, valid until the next begin().
   // Zeros when there are no leaves.
   const float* finish();

@@ -165,7 +165,16 @@ struct Context::Impl {
   // step.cpp, the rest
   void set_mode(BatchNormMode mode, bool training);
   std::vector<torch::nn::Module*> frozen_modules;  // of which no parameter is trained, when only fusion is
-  void bind_leaf(const torch::Tensor& leaf, std::size_t slot, bool record_statistics);
+  void bind_statistics(const torch::Tensor& statistics);
+  // Calls `body` for the parameters of the student and of the companions that train, as leaves lay them out.
+  template <class Body>
+  void for_each_trained(const Body& body);
+  void open_sinks(const torch::Tensor& slot, tensor::GradientSink::Write how);
+  void close_sinks();
+  void backward(std::vector<torch::Tensor>& sums, const torch::Tensor& leaf, tensor::GradientSink::Write how,
+                std::int64_t samples);
+  std::vector<torch::Tensor> weighed_terms(const StepPlan& plan, const Batch& b, const LossFunction& loss,
+                                           StepMode mode, GrainReport& grain);
   void update_running_statistics(const float* statistics);
   torch::Tensor leaf_tensor(float* buffer);
   models::Tensors forward(models::Model& model, const Batch& b) const;
@@ -199,6 +208,12 @@ struct Companion::State {
   bool counted = false;
   Context::Impl* run = nullptr;
 };
+
+template <class Body>
+void Context::Impl::for_each_trained(const Body& body) {
+  if (layout.student) body(*setup.parameters);
+  for (const auto& companion : layout.companions) body(*companion->parameters);
+}
 
 // Parameters without requires_grad while it lives.
 class WithoutGradients {

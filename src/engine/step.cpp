@@ -96,24 +96,33 @@ torch::Tensor Context::Impl::leaf_tensor(float* buffer) {
   return t;
 }
 
-void Context::Impl::bind_leaf(const torch::Tensor& leaf, std::size_t slot, bool record_statistics) {
-  std::int64_t at = static_cast<std::int64_t>(slot) * layout.gradient;
-  const auto bind = [&](tensor::FlatParameters& parameters) {
-    parameters.bind_gradients(leaf.narrow(0, at, parameters.trainable.size()));
-    at += parameters.trainable.size();
-  };
-  if (layout.student) bind(*setup.parameters);
-  for (const auto& companion : layout.companions) bind(*companion->parameters);
-  at = layout.statistics_at();
+// Makes the BatchNorms write the grain's statistics [layout.statistics] there; undefined: nowhere.
+void Context::Impl::bind_statistics(const torch::Tensor& statistics) {
+  std::int64_t at = 0;
   for (models::BatchNorm* bn : layout.norms) {
     const std::int64_t channels = bn->running_mean.numel();
     // variable_data: a version counter of its own, or autograd would take one layer's statistics for a change
     // of another's.
-    bn->batch_mean = record_statistics ? leaf.narrow(0, at, channels).variable_data() : torch::Tensor();
-    bn->batch_var =
-        record_statistics ? leaf.narrow(0, at + channels, channels).variable_data() : torch::Tensor();
+    const auto part = [&](std::int64_t from) {
+      return statistics.defined() ? statistics.narrow(0, from, channels).variable_data() : torch::Tensor();
+    };
+    bn->batch_mean = part(at);
+    bn->batch_var = part(at + channels);
     at += 2 * channels;
   }
+}
+
+// Opens (or closes) the sinks of everything that trains, over one slot of a leaf.
+void Context::Impl::open_sinks(const torch::Tensor& slot, tensor::GradientSink::Write how) {
+  std::int64_t at = 0;
+  for_each_trained([&](tensor::FlatParameters& parameters) {
+    parameters.sink().open(slot.narrow(0, at, parameters.trainable.size()), how);
+    at += parameters.trainable.size();
+  });
+}
+
+void Context::Impl::close_sinks() {
+  for_each_trained([](tensor::FlatParameters& parameters) { parameters.sink().close(); });
 }
 
 void Context::Impl::update_running_statistics(const float* statistics) {
@@ -193,53 +202,84 @@ bool has_gradient(const torch::Tensor& t) { return t.defined() && t.requires_gra
 
 }  // namespace
 
+// Passes the terms' sums backward into the leaf's slots.
+void Context::Impl::backward(std::vector<torch::Tensor>& sums, const torch::Tensor& leaf,
+                             tensor::GradientSink::Write how, std::int64_t samples) {
+  // Terms may share a graph: it is kept until the last of them has passed through it.
+  for (std::size_t slot = 0; slot < sums.size(); ++slot) {
+    const torch::Tensor into =
+        leaf.narrow(0, static_cast<std::int64_t>(slot) * layout.gradient, layout.gradient);
+    if (!has_gradient(sums[slot])) {
+      if (how == tensor::GradientSink::Write::kReplace) into.zero_();
+      continue;
+    }
+    const bool last =
+        std::none_of(sums.begin() + static_cast<std::ptrdiff_t>(slot) + 1, sums.end(), has_gradient);
+    open_sinks(into, how);
+    sums[slot].backward({}, !last);
+    close_sinks();
+    grain_backward += std::max(static_cast<double>(samples), grain_graphs);
+  }
+}
+
+// The terms of a grain: their sums in the slots that they have, their values in the report.
+std::vector<torch::Tensor> Context::Impl::weighed_terms(const StepPlan& plan, const Batch& b,
+                                                        const LossFunction& loss, StepMode mode,
+                                                        GrainReport& grain) {
+  const auto& ids = plan.ids[b.source];
+  const bool means = mode.kind == StepMode::kMeans;
+  const std::string curriculum_of =
+      curriculum.active() && means && layout.student ? plan.sources[b.source] : "";
+  std::vector<torch::Tensor> slots(1 + layout.apart.size());
+  const Terms terms = loss(b);
+  for (std::size_t t = 0; t < terms.size(); ++t) {
+    const Term& term = terms[t];
+    const auto slot =
+        static_cast<std::size_t>(std::find_if(layout.apart.begin(), layout.apart.end(),
+                                              [&](const Apart& a) { return a.term == term.name; }) -
+                                 layout.apart.begin());
+    if (slot < layout.apart.size()) {
+      add_to(slots[1 + slot], apart_sum(term, b, grain.apart.at(slot)));
+      continue;
+    }
+    EXPUNGE_CHECK(!term.count.defined(), "term {} has counts, but is not apart", term.name);
+    const double count =
+        static_cast<double>(means ? std::max<std::int64_t>(1, count_over(ids, forget_member, term.over)) : 1);
+    add_to(slots[0], weigh(term, t, b, curriculum_of, term.weight / count, grain));
+  }
+  return slots;
+}
+
 // A pure function of (parameters, samples, seed, step, grain): nothing here may depend on the rank.
 void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const LossFunction& loss,
                               StepMode mode, GrainReport& grain) {
-  torch::Tensor leaf = leaf_tensor(reducer->leaf());
-  leaf.zero_();
-  bind_leaf(leaf, 0, mode.record_statistics);
+  using Write = tensor::GradientSink::Write;
+  const Write how = mode.kind != StepMode::kSquares && reducer->adds_next() ? Write::kAdd : Write::kReplace;
+  torch::Tensor leaf = leaf_tensor(how == Write::kAdd ? reducer->sibling() : reducer->leaf());
+  torch::Tensor statistics = leaf.narrow(0, layout.statistics_at(), layout.statistics);
+  if (how == Write::kReplace)
+    statistics.zero_();
+  else if (mode.record_statistics)
+    statistics = torch::zeros_like(statistics);
+  bind_statistics(mode.record_statistics ? statistics : torch::Tensor());
   const Batch b = load_grain(plan, index);
   if (mode.kind == StepMode::kSquares) {
+    leaf.zero_();
     grain.objective = add_squares(loss, b, leaf.narrow(0, 0, layout.gradient));
   } else {
-    const auto& ids = plan.ids[b.source];
-    const bool means = mode.kind == StepMode::kMeans;
-    const std::string curriculum_of =
-        curriculum.active() && means && layout.student ? plan.sources[b.source] : "";
-    std::vector<torch::Tensor> slots(1 + layout.apart.size());
-    const Terms terms = loss(b);
-    for (std::size_t t = 0; t < terms.size(); ++t) {
-      const Term& term = terms[t];
-      const auto slot =
-          static_cast<std::size_t>(std::find_if(layout.apart.begin(), layout.apart.end(),
-                                                [&](const Apart& a) { return a.term == term.name; }) -
-                                   layout.apart.begin());
-      if (slot < layout.apart.size()) {
-        add_to(slots[1 + slot], apart_sum(term, b, grain.apart.at(slot)));
-        continue;
-      }
-      EXPUNGE_CHECK(!term.count.defined(), "term {} has counts, but is not apart", term.name);
-      const double count = static_cast<double>(
-          means ? std::max<std::int64_t>(1, count_over(ids, forget_member, term.over)) : 1);
-      add_to(slots[0], weigh(term, t, b, curriculum_of, term.weight / count, grain));
-    }
-    // Terms may share a graph: it is kept until the last of them has passed through it.
-    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-      if (!has_gradient(slots[slot])) continue;
-      const bool last =
-          std::none_of(slots.begin() + static_cast<std::ptrdiff_t>(slot) + 1, slots.end(), has_gradient);
-      if (slot > 0) bind_leaf(leaf, slot, mode.record_statistics);
-      slots[slot].backward({}, !last);
-      grain_backward += std::max(static_cast<double>(b.size()), grain_graphs);
-    }
+    std::vector<torch::Tensor> sums = weighed_terms(plan, b, loss, mode, grain);
+    backward(sums, leaf, how, b.size());
   }
-  if (mode.record_statistics)  // the mean of the step's statistics is weighted by samples
-    leaf.narrow(0, layout.statistics_at(), layout.statistics)
-        .mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
+  if (mode.record_statistics) {  // the mean of the step's statistics is weighted by samples
+    statistics.mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
+    if (how == Write::kAdd) leaf.narrow(0, layout.statistics_at(), layout.statistics).add_(statistics);
+  }
   grain.student = grain_student, grain.backward = grain_backward;
   grain.teacher = grain_teacher, grain.kept = grain_kept;
-  reducer->push();
+  if (how == Write::kAdd)
+    reducer->push_added();
+  else
+    reducer->push();
 }
 
 // The gradients of terms apart, now that their means are known.

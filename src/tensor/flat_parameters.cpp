@@ -84,6 +84,7 @@ FlatParameters::FlatParameters(torch::nn::Module& module, torch::Device device,
     trainable_parameters_.push_back(p);
   }
   for (auto& [name, p] : keep) p.set_requires_grad(false);
+  sink_ = std::make_unique<GradientSink>(trainable_parameters_, trainable);
 }
 
 void FlatParameters::bind_gradients(const torch::Tensor& gradient) {

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "tensor/gradient_sink.hpp"
 #include "tensor/torch.hpp"
 
 namespace expunge::tensor {
@@ -45,6 +47,8 @@ class FlatParameters {
   // Points the trainable parameters' gradients into `gradient` [trainable.size()], which must hold zeros or
   // partial sums.
   void bind_gradients(const torch::Tensor& gradient);
+  // Where backward passes write the trainable parameters' gradients while it is open.
+  GradientSink& sink() { return *sink_; }
 
   // XXH3-128 over names, shapes and bytes of all parameters and float buffers, in order of registration.
   std::string hash() const;
@@ -52,6 +56,7 @@ class FlatParameters {
  private:
   std::vector<torch::Tensor> trainable_parameters_;
   torch::Tensor bound_;
+  std::unique_ptr<GradientSink> sink_;
 };
 
 // Copies all three buffers. Layouts must agree.

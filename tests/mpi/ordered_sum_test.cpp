@@ -152,6 +152,36 @@ TEST(OrderedSum, BuffersAreReused) {
   EXPECT_EQ(allocations, releases);
 }
 
+// Leaves that the caller adds to their siblings itself.
+TEST(OrderedSum, TakesLeavesThatWereAddedToTheirSiblings) {
+  for (std::int64_t leaves = 1; leaves <= 13; ++leaves) {
+    const std::int64_t count = 33;
+    OrderedSum sum(world(), count);
+    for (int round = 0; round < 2; ++round) {
+      sum.begin(leaves);
+      std::int64_t added = 0;
+      for (auto leaf = sum.first_leaf(); leaf < sum.last_leaf(); ++leaf) {
+        const auto values = leaf_values(leaf, count);
+        EXPECT_EQ(sum.adds_next(), leaf % 2 == 1 && leaf > sum.first_leaf());
+        if (!sum.adds_next()) {
+          std::copy(values.begin(), values.end(), sum.leaf());
+          sum.push();
+          continue;
+        }
+        for (std::size_t i = 0; i < values.size(); ++i) sum.sibling()[i] += values[i];
+        sum.push_added();
+        ++added;
+      }
+      if (leaves == 13 && world().size() == 1) EXPECT_EQ(added, 6);
+      EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, count))) << leaves;
+    }
+  }
+  OrderedSum sum(world(), 5);
+  sum.begin(2 * world().size());
+  EXPECT_THROW(sum.sibling(), InternalError);
+  EXPECT_THROW(sum.push_added(), InternalError);
+}
+
 // Every rank has the tree's sum in its slice; the slices cover the vector; gathers make any part whole.
 TEST(OrderedSum, EndsWithSlicesThatAreGatheredInParts) {
   for (const std::int64_t count : std::vector<std::int64_t>{1, 100, 4097, 16 * kSliceBlock + 5}) {

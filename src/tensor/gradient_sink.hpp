@@ -1,0 +1,37 @@
+// Lets backward passes write gradients straight into a flat buffer. Autograd's own way, into `.grad`, needs a
+// buffer of zeros first and reads it back for every gradient; here a gradient is read once and written once.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tensor/torch.hpp"
+
+namespace expunge::tensor {
+
+struct FlatBuffer;
+
+class GradientSink {
+ public:
+  // Hooks `parameters` [one per entry of `layout`], leaves of autograd; `layout` outlives this. While the
+  // sink is closed, gradients go into `.grad` as ever.
+  GradientSink(const std::vector<torch::Tensor>& parameters, const FlatBuffer& layout);
+  ~GradientSink();
+  GradientSink(const GradientSink&) = delete;
+  GradientSink& operator=(const GradientSink&) = delete;
+
+  // kReplace: what lies in the buffer is overwritten, and zero where no gradient arrives. kAdd: gradients are
+  // added to what lies there; a parameter may get one gradient only, or the order of additions would change.
+  enum class Write { kReplace, kAdd };
+  // `flat` [layout.size()]. What is behind an earlier open() is dropped.
+  void open(const torch::Tensor& flat, Write how);
+  // After the backward pass: fills up what got no gradient.
+  void close();
+
+ private:
+  struct State;
+  class Hook;
+  std::shared_ptr<State> state_;  // shared with the hooks
+};
+
+}  // namespace expunge::tensor

@@ -1,0 +1,98 @@
+// Gradients written straight into a flat buffer, beside what autograd leaves in .grad.
+#include "tensor/gradient_sink.hpp"
+
+#include <gtest/gtest.h>
+
+#include "core/error.hpp"
+#include "tensor/flat_parameters.hpp"
+
+namespace expunge::tensor {
+namespace {
+
+struct Net : torch::nn::Module {
+  torch::Tensor used = register_parameter("used", torch::linspace(-1, 1, 15).view({3, 5}));
+  torch::Tensor twice = register_parameter("twice", torch::linspace(0, 2, 3));
+  torch::Tensor unused = register_parameter("unused", torch::ones({20}));
+
+  torch::Tensor loss(double scale) const {
+    const torch::Tensor x = torch::linspace(1, 2, 10).view({2, 5});
+    return ((at::mm(x, used.t()) + twice).tanh() * twice).sum() * scale;
+  }
+};
+
+bool all(const std::string&) { return true; }
+
+// What autograd accumulates, in the layout of the flat buffer; padding 0.
+torch::Tensor expected(const FlatParameters& flat, Net& net, double scale) {
+  torch::Tensor out = torch::zeros_like(flat.trainable.values);
+  for (auto* p : {&net.used, &net.twice}) p->mutable_grad() = torch::Tensor();
+  net.loss(scale).backward();
+  flat.trainable.view_of(out, 0).copy_(net.used.grad());
+  flat.trainable.view_of(out, 1).copy_(net.twice.grad());
+  for (auto* p : {&net.used, &net.twice}) p->mutable_grad() = torch::Tensor();
+  return out;
+}
+
+TEST(GradientSink, ReplacesWhatLiesInTheBuffer) {
+  Net net;
+  FlatParameters flat(net, torch::kCPU, all, "all");
+  const torch::Tensor want = expected(flat, net, 2);
+  torch::Tensor buffer = torch::full_like(flat.trainable.values, 7);
+  flat.sink().open(buffer, GradientSink::Write::kReplace);
+  net.loss(2).backward();
+  flat.sink().close();
+  EXPECT_TRUE(buffer.equal(want));  // zeros where no gradient arrived, and in the padding
+  EXPECT_FALSE(net.used.grad().defined());
+}
+
+TEST(GradientSink, AddsToWhatLiesInTheBuffer) {
+  Net net;
+  FlatParameters flat(net, torch::kCPU, all, "all");
+  const torch::Tensor want = expected(flat, net, 2) + expected(flat, net, 3);
+  torch::Tensor buffer = expected(flat, net, 2);
+  flat.sink().open(buffer, GradientSink::Write::kAdd);
+  net.loss(3).backward();
+  EXPECT_THROW(net.loss(1).backward(), std::exception);  // a second gradient of one pass
+  flat.sink().open(buffer, GradientSink::Write::kAdd);
+  flat.sink().close();
+  EXPECT_TRUE(buffer.equal(want));
+}
+
+TEST(GradientSink, AddsSeveralPassesOfOneOpening) {
+  Net net;
+  FlatParameters flat(net, torch::kCPU, all, "all");
+  const torch::Tensor want = expected(flat, net, 2) + expected(flat, net, 3);
+  torch::Tensor buffer = torch::full_like(flat.trainable.values, 7);
+  flat.sink().open(buffer, GradientSink::Write::kReplace);
+  net.loss(2).backward();
+  net.loss(3).backward();
+  flat.sink().close();
+  EXPECT_TRUE(buffer.equal(want));
+}
+
+TEST(GradientSink, LeavesGradAloneWhileItIsClosed) {
+  Net net;
+  FlatParameters flat(net, torch::kCPU, all, "all");
+  torch::Tensor bound = torch::zeros_like(flat.trainable.values), buffer = torch::zeros_like(bound);
+  flat.sink().open(buffer, GradientSink::Write::kReplace);
+  flat.sink().close();
+  flat.bind_gradients(bound);
+  net.loss(2).backward();
+  EXPECT_GT(bound.abs().max().item<float>(), 0);
+  EXPECT_EQ(buffer.abs().max().item<float>(), 0);
+}
+
+TEST(GradientSink, IsTakenOverByTheNextOne) {
+  Net net;
+  FlatParameters before(net, torch::kCPU, all, "all"), flat(net, torch::kCPU, all, "all");
+  const torch::Tensor want = expected(flat, net, 2);
+  torch::Tensor buffer = torch::zeros_like(want);
+  EXPECT_THROW(before.sink().open(buffer, GradientSink::Write::kReplace), InternalError);
+  flat.sink().open(buffer, GradientSink::Write::kReplace);
+  net.loss(2).backward();
+  flat.sink().close();
+  EXPECT_TRUE(buffer.equal(want));
+}
+
+}  // namespace
+}  // namespace expunge::tensor
