@@ -55,6 +55,27 @@ std::vector<const Point*> pareto(const std::vector<Point>& points) {
   return out;
 }
 
+struct Label {
+  double x, y;  // of the text's lower left corner
+  std::string text;
+};
+
+// Moves labels down, from the top one on, until none lies on another.
+void push_apart(std::vector<Label>& labels) {
+  constexpr double kHeight = 12, kCharacter = 6.5;  // of the page's text, points
+  const auto width = [](const Label& l) { return kCharacter * static_cast<double>(l.text.size()); };
+  std::stable_sort(labels.begin(), labels.end(), [](auto& a, auto& b) { return a.y < b.y; });
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    for (std::size_t before = 0; before < i; ++before) {
+      const Label& other = labels[before];
+      Label& label = labels[i];
+      const bool beside = label.x < other.x + width(other) && other.x < label.x + width(label);
+      if (!beside || std::abs(label.y - other.y) > kHeight - 0.5) continue;
+      label.y = other.y + kHeight;
+      before = static_cast<std::size_t>(-1);  // it may lie on another now
+    }
+}
+
 }  // namespace
 
 std::string trade_off_svg(const Leaderboard& leaderboard, const Group& group, const MethodClasses& classes) {
@@ -76,17 +97,21 @@ std::string trade_off_svg(const Leaderboard& leaderboard, const Group& group, co
       out += fmt::format("{:.1f},{:.1f} ", kFrame.x(x, p->forget), kFrame.y(y, p->test));
     out += "\"><title>Pareto front</title></polyline>";
   }
+  std::vector<Label> labels;
   for (const auto& p : points) {
     const std::string name = html_text(p.entry->method);
     const double px = kFrame.x(x, p.forget), py = kFrame.y(y, p.test);
     out += fmt::format(
-        R"(<g class="point"><circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}: D_f {:.1f} %, D_test {:.1f} %, {:.3g} FLOP{}</title></circle>)",
+        R"(<g class="point"><circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}: D_f {:.1f} %, D_test {:.1f} %, {:.3g} FLOP{}</title></circle></g>)",
         classes.at(p.entry->method), px, py, radius(p), name, p.forget, p.test, p.flops,
         std::ranges::find_if(front, [&](auto* q) { return q->entry == p.entry; }) != front.end()
             ? "; on the Pareto front"
             : "");
-    out += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text></g>)", px + radius(p) + 3, py + 4, name);
+    labels.push_back({px + radius(p) + 3, py + 4, p.entry->method});
   }
+  push_apart(labels);
+  for (const auto& label : labels)
+    out += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", label.x, label.y, html_text(label.text));
   return out + "</svg>";
 }
 
