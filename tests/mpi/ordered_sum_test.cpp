@@ -26,8 +26,9 @@ class Forms : public ::testing::TestWithParam<std::tuple<std::int64_t, int>> {};
 TEST_P(Forms, EqualTheDocumentedTreeBitForBit) {
   const auto [count, inside] = GetParam();
   OrderedSum sum(world(), count, host_arithmetic(), inside);
-  if (inside > 0)
+  if (inside > 0) {
     EXPECT_EQ(sum.hierarchical(), inside > 1 && world().size() % inside == 0 && world().size() > inside);
+  }
   for (std::int64_t leaves = 0; leaves <= 17; ++leaves) {
     if (count > 10000 && leaves > 3 && leaves != 8 && leaves != 13) continue;
     const auto tree = tree_sum(leaves, count);
