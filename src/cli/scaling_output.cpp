@@ -91,7 +91,8 @@ std::string predicted_table(const ScalingMeasurement& measured, const ScalingRes
     for (const double share : {p.ring, p.tree, p.hierarchical}) row.push_back(percent(share));
     rows.push_back(row);
   }
-  return "\npredicted efficiency, by the form of the ordered sum (ring: what the program does)\n" +
+  return "\npredicted efficiency, by the form of the ordered sum (ring: what the program does on one node; "
+         "hierarchical: on several)\n" +
          assumptions(measured, result) + text_table(rows);
 }
 

@@ -22,6 +22,9 @@ class Communicator {
   int rank() const { return rank_; }
   int size() const { return size_; }
   virtual std::string transport() const = 0;  // self | mpi | nccl | staged
+  // Ranks that share a node, where every node holds as many and they have consecutive numbers; else 1
+  // (comm/nodes.hpp).
+  int ranks_per_node() const { return ranks_per_node_; }
 
   // Host memory. All raise CommError; counts beyond int are chunked.
   virtual void barrier() = 0;
@@ -68,8 +71,9 @@ class Communicator {
   double seconds() const { return seconds_; }
 
  protected:
-  Communicator(int rank, int size) : rank_(rank), size_(size) {}
-  int rank_, size_;
+  Communicator(int rank, int size, int ranks_per_node = 1)
+      : rank_(rank), size_(size), ranks_per_node_(ranks_per_node) {}
+  int rank_, size_, ranks_per_node_;
   double seconds_ = 0;
 };
 

@@ -21,8 +21,8 @@ struct GpuDevice {
   std::size_t free_bytes = 0, total_bytes = 0;
 };
 
-// Of this header: the plugin refuses a table of another layout.
-inline constexpr int kGpuPluginVersion = 1;
+// Of this header and of Communicator: the plugin refuses a table of another layout.
+inline constexpr int kGpuPluginVersion = 2;
 
 // Functions raise CommError when CUDA or NCCL fails. `current` means: of the calling thread.
 struct GpuPlugin {

@@ -8,6 +8,7 @@
 
 #include "comm/collective_log.hpp"
 #include "comm/mpi.hpp"
+#include "comm/nodes.hpp"
 #include "core/error.hpp"
 
 namespace expunge::comm {
@@ -26,7 +27,11 @@ struct Signature {
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(MPI_Comm comm, int rank, int size) : Communicator(rank, size), comm_(comm) {}
+  // `nodes`: number of the node of every rank.
+  MpiCommunicator(MPI_Comm comm, int rank, const std::vector<int>& nodes)
+      : Communicator(rank, static_cast<int>(nodes.size()), even_runs(nodes)),
+        comm_(comm),
+        node_(nodes[static_cast<std::size_t>(rank)]) {}
   // MPI_Comm_free is collective and a destructor may run during unwinding: MPI_Finalize frees the handle.
   ~MpiCommunicator() override = default;
   std::string transport() const override { return "mpi"; }
@@ -137,11 +142,18 @@ class MpiCommunicator final : public Communicator {
     same_call(0, 0);
     MPI_Comm part = MPI_COMM_NULL;
     check_mpi(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split");
+    return made_of(part, node_);
+  }
+
+  // Collective over `comm`. `node`: of this rank.
+  static std::unique_ptr<Communicator> made_of(MPI_Comm comm, int node) {
     int rank = 0, size = 1;
-    check_mpi(MPI_Comm_rank(part, &rank), "MPI_Comm_rank");
-    check_mpi(MPI_Comm_size(part, &size), "MPI_Comm_size");
+    check_mpi(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
+    check_mpi(MPI_Comm_size(comm, &size), "MPI_Comm_size");
     if (size == 1) return make_self();
-    return std::make_unique<MpiCommunicator>(part, rank, size);
+    std::vector<int> nodes(static_cast<std::size_t>(size));
+    check_mpi(MPI_Allgather(&node, 1, MPI_INT, nodes.data(), 1, MPI_INT, comm), "MPI_Allgather");
+    return std::make_unique<MpiCommunicator>(comm, rank, nodes);
   }
 
  private:
@@ -239,12 +251,26 @@ class MpiCommunicator final : public Communicator {
   }
 
   MPI_Comm comm_;
+  int node_;
   std::vector<int> int_counts_, displacements_;
   std::vector<MPI_Request> requests_;
   std::vector<const void*> slice_from_;
   std::vector<void*> slice_to_;
   std::vector<std::size_t> slice_send_, slice_recv_;
 };
+
+// A number that the ranks of this node alone have: the lowest of them, or as declared.
+int number_of_node(MPI_Comm world) {
+  int rank = 0;
+  check_mpi(MPI_Comm_rank(world, &rank), "MPI_Comm_rank");
+  if (const int declared = declared_ranks_per_node(); declared > 0) return rank / declared;
+  MPI_Comm node = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node),
+            "MPI_Comm_split_type");
+  check_mpi(MPI_Bcast(&rank, 1, MPI_INT, 0, node), "MPI_Bcast");
+  check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
+  return rank;
+}
 
 }  // namespace
 
@@ -262,10 +288,7 @@ std::unique_ptr<Communicator> make_mpi_world() {
   MPI_Comm world = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world), "MPI_Comm_dup");
   check_mpi(MPI_Comm_set_errhandler(world, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  int rank = 0, size = 1;
-  check_mpi(MPI_Comm_rank(world, &rank), "MPI_Comm_rank");
-  check_mpi(MPI_Comm_size(world, &size), "MPI_Comm_size");
-  return std::make_unique<MpiCommunicator>(world, rank, size);
+  return MpiCommunicator::made_of(world, number_of_node(world));
 }
 
 }  // namespace expunge::comm

@@ -1,17 +1,31 @@
 #include "comm/ordered_sum.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "comm/collective_log.hpp"
+#include "comm/sum_stage.hpp"
 #include "comm/tree.hpp"
 #include "core/error.hpp"
 
 namespace expunge::comm {
 namespace {
 
-constexpr std::int64_t kCacheLine = 16;                 // elements
-constexpr std::int64_t kBlocksOfLarge = 4;              // of a rank's slice of a large vector
-constexpr std::int64_t kChunk = std::int64_t{1} << 20;  // elements of one piece of an exchange: 4 MiB
+constexpr std::int64_t kCacheLine = 16;     // elements
+constexpr std::int64_t kBlocksOfLarge = 4;  // of a rank's slice of a large vector
+
+// Ranks of a node in a hierarchical sum; 1: it is flat.
+int inside_of(const Communicator& comm, int ranks_per_node) {
+  EXPUNGE_CHECK(ranks_per_node >= 0, "{} ranks a node", ranks_per_node);
+  const int inside = ranks_per_node == OrderedSum::kAsTheNodesAre ? comm.ranks_per_node() : ranks_per_node;
+  return comm.size() % inside == 0 && comm.size() / inside >= 2 ? inside : 1;
+}
+
+std::size_t most(const std::vector<std::vector<TreeNode>>& trees) {
+  std::size_t out = 0;
+  for (const auto& nodes : trees) out = std::max(out, nodes.size());
+  return out;
+}
 
 }  // namespace
 
@@ -32,44 +46,60 @@ struct OrderedSum::Impl {
   float* current = nullptr;  // leaf being filled
   float* result = nullptr;   // when it is not sums[0]
 
-  // The finishing order, for `planned` leaves. Positions number the maximal nodes of all ranks from left to
-  // right.
+  // Slices and stages. Local rank i of node k finishes slice i * nodes + k, so the i-th piece, of the
+  // node's i-th rank, is the slices of all ranks with this i. A flat sum has nodes of one rank.
+  const int inside, nodes;
+  std::vector<std::int64_t> slice;  // slice s is elements [slice[s], slice[s+1])
+  std::optional<SumStage> within;   // a node; hierarchical only
+  std::optional<SumStage> across;
+
+  // The finishing order, for `planned` leaves.
   std::int64_t planned = -1;
-  std::vector<std::size_t> first_position;  // of each rank, and the end
-  std::vector<std::pair<std::size_t, std::size_t>> additions;
-  std::size_t rounds = 0;  // most nodes of any rank
+  std::vector<std::int64_t> home;  // of each sum of the node: its place among the pieces kept, or -1
+  std::int64_t homes = 0;
+  float* landing = nullptr;  // pieces kept, then what is received
+  std::int64_t landing_floats = 0;
+  std::vector<Elements> mine, into;
 
-  // Slices and the exchange.
-  std::vector<std::int64_t> slice;        // rank r finishes elements [slice[r], slice[r+1])
-  std::vector<std::size_t> gather_bytes;  // of a gather: the same in bytes, cut at its range
-  std::int64_t chunk = 0;                 // longest piece
-  float* landing = nullptr;               // received pieces, `chunk` elements each
-  std::size_t landing_pieces = 0;
-  std::vector<float*> piece;  // by position: where its part of the current chunk lies
-  std::vector<const void*> send;
-  std::vector<void*> recv;
-  std::vector<std::size_t> send_size, recv_size;
-
-  Impl(Communicator& communicator, std::int64_t floats, Arithmetic how)
-      : comm(communicator), count(floats), arithmetic(std::move(how)) {
+  Impl(Communicator& communicator, std::int64_t floats, Arithmetic how, int ranks_per_node)
+      : comm(communicator),
+        count(floats),
+        arithmetic(std::move(how)),
+        inside(inside_of(comm, ranks_per_node)),
+        nodes(comm.size() / inside) {
     EXPUNGE_CHECK(count >= 0, "a vector of {} elements", count);
-    const int ranks = comm.size();
-    const std::int64_t step = count / ranks >= kBlocksOfLarge * kSliceBlock ? kSliceBlock : kCacheLine;
+    const std::int64_t step = count / comm.size() >= kBlocksOfLarge * kSliceBlock ? kSliceBlock : kCacheLine;
     const std::int64_t steps = (count + step - 1) / step;
-    for (int r = 0; r <= ranks; ++r) {
-      slice.push_back(std::min(count, steps * r / ranks * step));
-      if (r > 0)
-        chunk = std::max(chunk, slice[static_cast<std::size_t>(r)] - slice[static_cast<std::size_t>(r) - 1]);
-    }
-    chunk = std::min(chunk, kChunk);
-    gather_bytes.resize(slice.size());
-    const auto width = static_cast<std::size_t>(ranks);
-    send.resize(width), recv.resize(width), send_size.resize(width), recv_size.resize(width);
+    for (int s = 0; s <= comm.size(); ++s) slice.push_back(std::min(count, steps * s / comm.size() * step));
+    if (inside > 1) within.emplace(make_stage(first_of_node(), 1, inside, 0, nodes));
+    across.emplace(make_stage(local(), inside, nodes, local() * nodes, 1));
   }
 
   ~Impl() {
     for (float* buffer : all) arithmetic.release(buffer);
     if (landing) arithmetic.release(landing);
+  }
+
+  int local() const { return comm.rank() % inside; }
+  int first_of_node() const { return comm.rank() - local(); }
+  std::int64_t bound(int s) const { return slice[static_cast<std::size_t>(s)]; }
+  std::int64_t piece_first() const { return bound(local() * nodes); }
+  // This rank's piece, in whole cache lines.
+  std::int64_t piece_floats() const {
+    return (bound((local() + 1) * nodes) - piece_first() + kCacheLine - 1) / kCacheLine * kCacheLine;
+  }
+
+  // Of `members` ranks from `rank` on, `stride` apart; each finishes `width` slices, beginning at `at`.
+  SumStage make_stage(int rank, int stride, int members, int at, int width) {
+    std::vector<int> ranks;
+    std::vector<std::int64_t> bounds{bound(at)};
+    for (int m = 0; m < members; ++m) {
+      ranks.push_back(rank + m * stride);
+      bounds.push_back(bound(at + (m + 1) * width));
+    }
+    std::int64_t longest = 0;
+    for (int s = 0; s < comm.size(); s += width) longest = std::max(longest, bound(s + width) - bound(s));
+    return SumStage(comm, std::move(ranks), std::move(bounds), longest);
   }
 
   float* take() {
@@ -84,50 +114,62 @@ struct OrderedSum::Impl {
   }
 
   void plan();
+  void find_homes();
   void begin(std::int64_t new_leaves);
   void push();
   bool adds_next() const { return next < last && next % 2 == 1 && next > first; }
   void push_added();
   void merge(int times);
   void check_complete() const;
-  void exchange_chunk(std::int64_t at);
-  void add_chunk(std::int64_t at);
+  std::span<const Elements> finish_node();
   const float* finish_slice();
   void gather(float* data, std::int64_t from, std::int64_t to);
   const float* finish_native();
 
-  std::int64_t slice_first(int rank) const { return slice[static_cast<std::size_t>(rank)]; }
-  // Elements of a rank's slice from `at` elements after its beginning, at most a chunk.
-  std::int64_t piece_length(int rank, std::int64_t at) const {
-    return std::clamp<std::int64_t>(slice_first(rank + 1) - slice_first(rank) - at, 0, chunk);
-  }
-  bool is_mine(std::size_t position) const {
-    const auto me = static_cast<std::size_t>(comm.rank());
-    return position >= first_position[me] && position < first_position[me + 1];
-  }
+  int slice_of(int rank) const { return rank % inside * nodes + rank / inside; }
 };
 
-// Every rank knows every rank's nodes, so no sizes travel.
 void OrderedSum::Impl::plan() {
   if (planned == leaves) return;
-  std::vector<TreeNode> nodes;
-  first_position.assign(1, 0);
-  rounds = 0;
+  std::vector<std::vector<TreeNode>> of_ranks, of_nodes;
   for (int r = 0; r < comm.size(); ++r) {
     const auto [from, to] = owned_leaves(leaves, r, comm.size());
-    const auto owned = maximal_nodes(leaves, from, to);
-    nodes.insert(nodes.end(), owned.begin(), owned.end());
-    first_position.push_back(nodes.size());
-    rounds = std::max(rounds, owned.size());
+    of_ranks.push_back(maximal_nodes(leaves, from, to));
   }
-  additions = finishing_additions(leaves, nodes);
-  piece.assign(nodes.size(), nullptr);
+  mine.reserve(of_ranks[static_cast<std::size_t>(comm.rank())].size());
+  homes = 0;
+  if (within) {
+    const auto run = [&](int node) {
+      return std::pair{owned_leaves(leaves, node * inside, comm.size()).first,
+                       owned_leaves(leaves, (node + 1) * inside - 1, comm.size()).second};
+    };
+    for (int k = 0; k < nodes; ++k) of_nodes.push_back(maximal_nodes(leaves, run(k).first, run(k).second));
+    const auto [from, to] = run(comm.rank() / inside);
+    within->plan(leaves, from, to,
+                 std::span(of_ranks).subspan(static_cast<std::size_t>(first_of_node()),
+                                             static_cast<std::size_t>(inside)),
+                 most(of_ranks));
+    across->plan(leaves, 0, leaves, of_nodes, most(of_nodes));
+    find_homes();
+  } else {
+    across->plan(leaves, 0, leaves, of_ranks, most(of_ranks));
+  }
   planned = leaves;
-  if (comm.size() == 1 || nodes.size() <= landing_pieces) return;
+  const std::int64_t floats =
+      homes * piece_floats() + std::max(across->landing(), within ? within->landing() : 0);
+  if (floats <= landing_floats) return;
   if (landing) arithmetic.release(landing);
-  landing = nullptr;
-  landing = arithmetic.allocate(static_cast<std::int64_t>(nodes.size()) * chunk);
-  landing_pieces = nodes.size();
+  landing = nullptr, landing_floats = 0;
+  landing = arithmetic.allocate(floats);
+  landing_floats = floats;
+}
+
+// The node's sums that grow neither in a vector of this rank nor in the result.
+void OrderedSum::Impl::find_homes() {
+  home.assign(within->sums(), -1);
+  into.assign(std::max<std::size_t>(1, within->sums()), {});
+  for (std::size_t s = 0; s < home.size(); ++s)
+    if (!within->grows_here(s) && !(s == 0 && across->grows_here(0))) home[s] = homes++;
 }
 
 void OrderedSum::Impl::begin(std::int64_t new_leaves) {
@@ -170,39 +212,14 @@ void OrderedSum::Impl::check_complete() const {
   EXPUNGE_CHECK(!result, "finish is called once after begin");
 }
 
-// Sends every rank its part of this rank's nodes and receives this rank's part of theirs: elements [at, at +
-// chunk) of the slices. What is the leftmost operand of the whole tree lands in the result, since sums grow
-// in their left operand.
-void OrderedSum::Impl::exchange_chunk(std::int64_t at) {
-  const int me = comm.rank();
-  for (std::size_t position = 0; position < piece.size(); ++position) {
-    if (is_mine(position))
-      piece[position] = sums[position - first_position[static_cast<std::size_t>(me)]] + slice_first(me) + at;
-    else
-      piece[position] = position == 0 ? result + slice_first(me) + at
-                                      : landing + static_cast<std::int64_t>(position) * chunk;
-  }
-  for (std::size_t round = 0; round < rounds; ++round) {
-    for (int r = 0; r < comm.size(); ++r) {
-      const auto other = static_cast<std::size_t>(r);
-      const std::size_t position = first_position[other] + round;
-      const bool sends = r != me && round < sums.size() && piece_length(r, at) > 0;
-      const bool receives = r != me && position < first_position[other + 1] && piece_length(me, at) > 0;
-      send[other] = sends ? sums[round] + slice_first(r) + at : nullptr;
-      send_size[other] = sends ? static_cast<std::size_t>(piece_length(r, at)) * sizeof(float) : 0;
-      recv[other] = receives ? piece[position] : nullptr;
-      recv_size[other] = receives ? static_cast<std::size_t>(piece_length(me, at)) * sizeof(float) : 0;
-    }
-    comm.exchange(send, send_size, recv, recv_size, arithmetic.stream);
-  }
+// The sums of the node's run, of which this rank has its piece.
+std::span<const Elements> OrderedSum::Impl::finish_node() {
+  for (std::size_t s = 0; s < home.size(); ++s)
+    into[s] = home[s] < 0 ? Elements{result, 0} : Elements{landing + home[s] * piece_floats(), piece_first()};
+  return within->finish(arithmetic, mine, into, landing + homes * piece_floats());
 }
 
-void OrderedSum::Impl::add_chunk(std::int64_t at) {
-  const std::int64_t length = piece_length(comm.rank(), at);
-  if (length == 0) return;
-  for (const auto& [into, from] : additions) arithmetic.add(piece[into], piece[from], length);
-}
-
+// What is the leftmost operand of the whole tree lands in the result, since sums grow in their left operand.
 const float* OrderedSum::Impl::finish_slice() {
   check_complete();
   if (leaves == 0) {
@@ -210,15 +227,16 @@ const float* OrderedSum::Impl::finish_slice() {
     arithmetic.zero(result, count);
     return result;
   }
-  const bool holds_leftmost = is_mine(0);
+  const bool holds_leftmost = across->grows_here(0) && (!within || within->grows_here(0));
   result = holds_leftmost ? sums[0] : take();
   if (comm.size() == 1) return result;
-  std::int64_t longest = 0;
-  for (int r = 0; r < comm.size(); ++r) longest = std::max(longest, slice_first(r + 1) - slice_first(r));
-  for (std::int64_t at = 0; at < longest; at += chunk) {
-    exchange_chunk(at);
-    add_chunk(at);
-  }
+  mine.clear();
+  for (float* sum : sums) mine.push_back({sum, 0});
+  const Elements whole{result, 0};
+  if (within)
+    across->finish(arithmetic, finish_node(), {&whole, 1}, landing + homes * piece_floats());
+  else
+    across->finish(arithmetic, mine, {&whole, 1}, landing);
   return result;
 }
 
@@ -226,9 +244,8 @@ void OrderedSum::Impl::gather(float* data, std::int64_t from, std::int64_t to) {
   EXPUNGE_CHECK(0 <= from && from <= to && to <= count, "a gather of elements [{}, {}) of {}", from, to,
                 count);
   if (comm.size() == 1 || from == to) return;
-  for (std::size_t r = 0; r < slice.size(); ++r)
-    gather_bytes[r] = static_cast<std::size_t>(std::clamp(slice[r], from, to)) * sizeof(float);
-  comm.all_gather_slices(data, gather_bytes, arithmetic.stream);
+  across->gather(data, from, to, arithmetic.stream);
+  if (within) within->gather(data, from, to, arithmetic.stream);
 }
 
 const float* OrderedSum::Impl::finish_native() {
@@ -245,9 +262,10 @@ const float* OrderedSum::Impl::finish_native() {
   return result;
 }
 
-OrderedSum::OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithmetic)
-    : impl_(std::make_unique<Impl>(comm, count, std::move(arithmetic))) {}
+OrderedSum::OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithmetic, int ranks_per_node)
+    : impl_(std::make_unique<Impl>(comm, count, std::move(arithmetic), ranks_per_node)) {}
 OrderedSum::~OrderedSum() = default;
+bool OrderedSum::hierarchical() const { return impl_->inside > 1; }
 
 void OrderedSum::begin(std::int64_t leaves) { impl_->begin(leaves); }
 std::int64_t OrderedSum::first_leaf() const { return impl_->first; }
@@ -278,9 +296,11 @@ const float* OrderedSum::finish_slice() {
   return impl_->finish_slice();
 }
 OrderedSum::Slice OrderedSum::slice(int rank) const {
-  return {impl_->slice_first(rank), impl_->slice_first(rank + 1)};
+  const int s = impl_->slice_of(rank);
+  return {impl_->bound(s), impl_->bound(s + 1)};
 }
 void OrderedSum::gather(float* data, std::int64_t first, std::int64_t last) {
+  const CollectiveScope scope("gather_slices");
   impl_->gather(data, first, last);
 }
 const float* OrderedSum::finish_native() { return impl_->finish_native(); }

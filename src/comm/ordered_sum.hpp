@@ -2,10 +2,17 @@
 // of ranks.
 //
 // Leaves 0..G-1 are split into contiguous runs, rank r of W owning [G r / W, G (r+1) / W). Level by level,
-// node (l, i) is the sum of nodes (l-1, 2i) and (l-1, 2i+1); a node without right sibling passes up
-// unchanged. A rank adds the maximal subtrees inside its run; slices of these partial sums are exchanged;
-// each rank finishes the tree for its slice in the same order; slices are all-gathered. Slices end at
-// multiples of 16 elements, of a vector that is large for the number of ranks at multiples of kSliceBlock.
+// tree node (l, i) is the sum of (l-1, 2i) and (l-1, 2i+1); one without right sibling passes up unchanged. A
+// rank adds the maximal subtrees inside its run; slices of these partial sums are exchanged; each rank
+// finishes the tree for its slice in the same order; slices are all-gathered. Slices end at multiples of 16
+// elements, of a vector that is large for the number of ranks at multiples of kSliceBlock.
+//
+// Where several nodes hold several ranks each (Communicator::ranks_per_node), the sum is hierarchical. Local
+// rank i of a node of n first receives the i-th of n pieces of its neighbours' partial sums and adds the
+// maximal subtrees inside the node's run; of these, ranks with the same i exchange slices across nodes and
+// finish the tree; slices are gathered across nodes, then pieces inside. So the network carries one node's
+// partial sums and not every rank's, in ranks / n - 1 messages a rank instead of ranks - n. Additions and
+// their order are those of the flat sum, and so are the bits.
 #pragma once
 
 #include <cstdint>
@@ -37,12 +44,19 @@ inline constexpr std::int64_t kSliceBlock = std::int64_t{1} << 16;  // elements
 
 class OrderedSum {
  public:
+  static constexpr int kAsTheNodesAre = 0;
+
   // `count` floats a leaf. Buffers are kept between steps: about log2(leaves)+2 of them at most (a run that
   // begins and ends inside subtrees, possible from three ranks on, may need up to twice that), and small ones
-  // for the exchange. `comm` must outlive this. Neither begin(), leaf(), push() nor finish() allocates once
-  // all buffers exist.
-  OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithmetic = host_arithmetic());
+  // for the exchange: at most 4 MiB for each partial sum of another rank; a hierarchical sum has also one
+  // piece for each partial sum of the node that does not begin on this rank. `comm` must outlive this.
+  // Neither begin(), leaf(), push() nor finish() allocates once all buffers exist.
+  // `ranks_per_node`: what to take for a node instead of comm.ranks_per_node(), the same on all ranks. The
+  // sum is flat for 1, and where the ranks make no two such nodes or no whole number of them.
+  OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithmetic = host_arithmetic(),
+             int ranks_per_node = kAsTheNodesAre);
   ~OrderedSum();
+  bool hierarchical() const;
 
   // Begins a sum over `leaves` leaves. Collective in effect: all ranks begin with the same number.
   void begin(std::int64_t leaves);
@@ -63,7 +77,8 @@ class OrderedSum {
   // Collective. The same, without the all-gather at the end: of the buffer that is returned, elements [first,
   // last) of this rank's slice() hold the sum; the others are undefined until they are gathered.
   const float* finish_slice();
-  // The elements that a rank finishes; disjoint, together [0, count), no matter how many leaves.
+  // The elements that a rank finishes; disjoint, together [0, count), no matter how many leaves. In the order
+  // of the ranks in a flat sum only.
   struct Slice {
     std::int64_t first, last;
   };

@@ -20,6 +20,7 @@
 #include "comm/collective_log.hpp"
 #include "comm/mpi.hpp"
 #include "comm/node_watch.hpp"
+#include "comm/nodes.hpp"
 #include "comm/watchdog.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
@@ -155,6 +156,7 @@ void Runtime::Impl::start_mpi(int* argc, char*** argv) {
   int is_up = 0;
   check_mpi(MPI_Initialized(&is_up), "MPI_Initialized");
   EXPUNGE_CHECK(!is_up, "a process has one Runtime");
+  declared_ranks_per_node();  // a mistake is told before MPI waits for other ranks
   launched = has_launcher();
   const MpiDefaults defaults(launched);
   int provided = MPI_THREAD_SINGLE;

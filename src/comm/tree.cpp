@@ -41,21 +41,21 @@ std::vector<TreeNode> maximal_nodes(std::int64_t leaves, std::int64_t first, std
   return front.nodes();
 }
 
-std::vector<std::pair<std::size_t, std::size_t>> finishing_additions(std::int64_t leaves,
-                                                                     const std::vector<TreeNode>& nodes) {
-  std::vector<std::pair<std::size_t, std::size_t>> additions;
-  std::vector<std::size_t> held;  // position in `nodes` where each node of the front is summed
+TreeFinish finish_run(std::int64_t leaves, std::int64_t first, std::int64_t last,
+                      const std::vector<TreeNode>& nodes) {
+  TreeFinish out;
   TreeFront front;
-  front.reset(leaves, 0, leaves);
+  front.reset(leaves, first, last);
   for (std::size_t position = 0; position < nodes.size(); ++position) {
-    held.push_back(position);
+    out.sums.push_back(position);
     for (int left = front.push(nodes[position]); left > 0; --left) {
-      additions.emplace_back(held[held.size() - 2], held.back());
-      held.pop_back();
+      out.additions.emplace_back(out.sums[out.sums.size() - 2], out.sums.back());
+      out.sums.pop_back();
     }
   }
-  EXPUNGE_CHECK(held.size() <= 1, "tree over {} leaves does not close: {} nodes left", leaves, held.size());
-  return additions;
+  EXPUNGE_CHECK(first > 0 || last < leaves || out.sums.size() <= 1,
+                "tree over {} leaves does not close: {} nodes left", leaves, out.sums.size());
+  return out;
 }
 
 }  // namespace expunge::comm

@@ -33,9 +33,12 @@ class TreeFront {
 // The maximal nodes inside [first, last), left to right: at most about 2 log2(last - first).
 std::vector<TreeNode> maximal_nodes(std::int64_t leaves, std::int64_t first, std::int64_t last);
 
-// The additions (into, from) that finish the tree from `nodes`, which cover it from left to right; positions
-// in `nodes`. The sum of everything ends in position 0.
-std::vector<std::pair<std::size_t, std::size_t>> finishing_additions(std::int64_t leaves,
-                                                                     const std::vector<TreeNode>& nodes);
+// How nodes that cover the run [first, last) from left to right are added up to the maximal nodes inside it.
+struct TreeFinish {
+  std::vector<std::pair<std::size_t, std::size_t>> additions;  // (into, from), positions in `nodes`
+  std::vector<std::size_t> sums;  // where the maximal nodes end up, from left to right; the whole tree's: one
+};
+TreeFinish finish_run(std::int64_t leaves, std::int64_t first, std::int64_t last,
+                      const std::vector<TreeNode>& nodes);
 
 }  // namespace expunge::comm

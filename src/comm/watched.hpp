@@ -13,7 +13,8 @@ namespace expunge::comm {
 class Watched final : public Communicator {
  public:
   using Clock = std::chrono::steady_clock;
-  explicit Watched(Communicator& inner) : Communicator(inner.rank(), inner.size()), inner_(inner) {}
+  explicit Watched(Communicator& inner)
+      : Communicator(inner.rank(), inner.size(), inner.ranks_per_node()), inner_(inner) {}
 
   // Of the collectives since mark(): when the first began and the last ended; mark()'s time without any.
   void mark();

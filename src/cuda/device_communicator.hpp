@@ -15,7 +15,7 @@ class DeviceCommunicator : public comm::Communicator {
  public:
   // Collective over `host`, which is duplicated.
   explicit DeviceCommunicator(comm::Communicator& host)
-      : Communicator(host.rank(), host.size()), host_(host.split(0, host.rank())) {}
+      : Communicator(host.rank(), host.size(), host.ranks_per_node()), host_(host.split(0, host.rank())) {}
 
   void barrier() override { host_->barrier(); }
   void broadcast(void* data, std::size_t bytes, int root) override { host_->broadcast(data, bytes, root); }

@@ -132,6 +132,7 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
                     data_options.augment_crop == 0 && !data_options.augment_flip;
   s.teacher_bytes = bench.options.teacher_megabytes << 20;
   s.native_reduction = reduction == "native";
+  s.ranks_per_node = bench.options.flat_sums ? 1 : comm::OrderedSum::kAsTheNodesAre;
   if (bench.gpu) s.arithmetic = bench.gpu->arithmetic();
   s.cell_id = id;
   s.tick = [this] { bench.runtime.tick(); };

@@ -55,6 +55,7 @@ struct Context::Setup {
   bool inputs_repeat = false;      // a training sample is the same in every pass, and passes are repeated
   std::int64_t teacher_bytes = 0;  // most bytes of teachers' answers that a rank keeps
   bool native_reduction = false;
+  int ranks_per_node = comm::OrderedSum::kAsTheNodesAre;  // of ordered sums
   comm::Arithmetic arithmetic = comm::host_arithmetic();
   bool eval_frozen = false;  // modules without trainable parameters stay in eval mode ("fusion")
   std::string cell_id;

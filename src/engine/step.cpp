@@ -83,7 +83,9 @@ void Context::Impl::open_layout(const EpochOptions& options) {
   }
   for (const models::BatchNorm* bn : layout.norms) layout.statistics += 2 * bn->running_mean.numel();
   auto& known = reducers[layout.size()];
-  if (!known) known = std::make_unique<comm::OrderedSum>(*setup.comm, layout.size(), setup.arithmetic);
+  if (!known)
+    known = std::make_unique<comm::OrderedSum>(*setup.comm, layout.size(), setup.arithmetic,
+                                               setup.ranks_per_node);
   reducer = known.get();
   EXPUNGE_CHECK(layout.apart.size() <= kMostApart, "{} terms apart; {} fit", layout.apart.size(), kMostApart);
 }

@@ -90,9 +90,8 @@ double sum_seconds(SumForm form, const Topology& topology, int ranks, double byt
         (inside - 1) * message(in, slice) + (ranks - inside) * message(out, inside * slice);
     return exchange + (ranks - 1) * std::max(message(in, slice), message(out, slice));
   }
-  double seconds = 2 * (inside - 1) * message(in, bytes / inside);
-  if (nodes > 1) seconds += 2 * (rounds(nodes) * out.latency + (nodes - 1.0) / nodes * bytes * out.per_byte);
-  return seconds;
+  // All ranks of a node send out at once: what leaves it is a slice of every piece for every other node.
+  return 2 * (inside - 1) * message(in, bytes / inside) + 2 * (nodes - 1) * message(out, bytes / nodes);
 }
 
 double step_seconds(const StepCost& cost, const Topology& topology, SumForm form, int ranks) {

@@ -52,9 +52,11 @@ struct Topology {
 // Forms of the ordered sum. All keep the order of additions, so the same bits.
 //   kTree          whole vectors up the binary tree to one rank, and down again
 //   kRing          slices: each rank receives its slice of every other's partial sum, then slices travel once
-//                  around (what the program does)
-//   kHierarchical  slices inside a node; across nodes by halving and doubling, neighbours in the tree first;
-//                  slices gathered inside
+//                  around (what the program does on one node, and as its flat form)
+//   kHierarchical  pieces inside a node; across nodes every rank exchanges slices of its piece with the ranks
+//                  in its place on the other nodes; slices gathered across, pieces inside (what the program
+//                  does on several nodes). One partial sum a node, as where a node's leaves are one subtree:
+//                  else there are up to 2 log2(leaves of a node).
 enum class SumForm { kTree, kRing, kHierarchical };
 
 // Seconds of one sum of `bytes` over `ranks`; 0 on one rank. Full nodes: the last one is as full as others.

@@ -242,11 +242,14 @@ std::vector<std::string> Sections::metrics() {
   return out;
 }
 
-std::string Sections::reduction() {
+std::string Sections::reduction(RunSettings& run) {
   config::Reader in("comm", job_.layers({{"comm"}}), problems_);
   auto out = in.choice(
       "reduction", "ordered", {"ordered", "native"},
       "ordered: the same bits on any number of ranks; native: the library's own sum, for comparisons");
+  run.flat_sums = in.choice("topology", "auto", {"auto", "flat"},
+                            "auto: ordered sums add inside nodes first where several hold several ranks "
+                            "each; flat: all ranks alike; the same bits") == "flat";
   in.finish();
   return out;
 }

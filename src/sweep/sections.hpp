@@ -71,8 +71,8 @@ class Sections {
             const config::Position& model_at);
   MethodPlan method(const Base& base, const methods::Descriptor& method, const methods::Sizes& sizes);
   std::vector<std::string> metrics();
-  bool follows_mubench();  // [profile] mubench
-  std::string reduction();
+  bool follows_mubench();                   // [profile] mubench
+  std::string reduction(RunSettings& run);  // [comm]; its `topology` goes to `run`
   RunSettings run_settings();
   void throw_if_missing() const;  // DataError 66: a data set whose size only its files tell is not there
   const config::Job& job() const { return job_; }

@@ -36,7 +36,7 @@ class Expansion {
         sections_(sections),
         plan_(plan),
         with_settings_(with_settings),
-        reduction_(sections.reduction()) {}
+        reduction_(sections.reduction(plan.run)) {}
 
   void run() {
     plan_.cells.reserve(axes_.points.size());

@@ -39,7 +39,7 @@ struct Cell {
   double budget_flops = 0;       // 0 = none
 };
 
-// [run]: how, not what. No part of any id.
+// [run], and `topology` of [comm]: how, not what. No part of any id.
 struct RunSettings {
   double stall_seconds = 600;            // no progress for so long: exit 75
   double checkpoint_seconds = 300;       // time between periodic checkpoints
@@ -47,6 +47,7 @@ struct RunSettings {
   bool keep_outputs = false;             // per-sample outputs in the cells' stores
   bool keep_models = false;              // unlearned models as Hugging Face folders
   std::int64_t teacher_megabytes = 256;  // of teachers' answers that a rank keeps; changes no bit
+  bool flat_sums = false;                // over nodes as inside one (comm/ordered_sum.hpp); changes no bit
 };
 
 struct Plan {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/collective_log.hpp"
+#include "comm/nodes.hpp"
 #include "core/error.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
 
@@ -25,6 +26,24 @@ TEST(Communicator, KnowsItsTransport) {
   EXPECT_EQ(world().transport(), world().size() == 1 ? "self" : "mpi");
   EXPECT_GE(world().rank(), 0);
   EXPECT_LT(world().rank(), world().size());
+}
+
+// One machine, or as EXPUNGE_RANKS_PER_NODE declares.
+TEST(Communicator, KnowsTheNodesOfItsRanks) {
+  const int declared = declared_ranks_per_node(), size = world().size(), me = world().rank();
+  if (declared == 0 && runtime().local_ranks() < size) GTEST_SKIP() << "the ranks are on several machines";
+  const auto node = [&](int rank) { return declared > 0 ? rank / declared : 0; };
+  std::vector<int> all, reversed, alternate;
+  for (int r = 0; r < size; ++r) {
+    all.push_back(node(r));
+    reversed.insert(reversed.begin(), node(r));
+    if (r % 2 == me % 2) alternate.push_back(node(r));
+  }
+  EXPECT_EQ(world().ranks_per_node(), even_runs(all));
+  EXPECT_EQ(world().split(0, -me)->ranks_per_node(), even_runs(reversed));
+  const auto part = world().split(me % 2, me);
+  EXPECT_EQ(part->ranks_per_node(), even_runs(alternate));
+  EXPECT_EQ(part->split(0, part->rank())->ranks_per_node(), even_runs(alternate));
 }
 
 TEST(Communicator, AllGatherUnevenAndEmpty) {

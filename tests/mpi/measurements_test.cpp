@@ -27,6 +27,7 @@ TEST(Allreduce, SumsAreRightAndTimed) {
   EXPECT_EQ(timing.bytes, 4096);
   EXPECT_GT(timing.ordered_s, 0);
   EXPECT_GT(timing.native_s, 0);
+  EXPECT_EQ(timing.hierarchical_s > 0, OrderedSum(world(), 1).hierarchical());
 }
 
 TEST(Allreduce, ReportHasALineForEverySize) {
@@ -34,6 +35,7 @@ TEST(Allreduce, ReportHasALineForEverySize) {
   EXPECT_EQ(report.wrong, 0);
   EXPECT_NE(report.table.find("ordered bus"), std::string::npos);
   EXPECT_NE(report.table.find("1.00 KiB"), std::string::npos) << report.table;
+  EXPECT_EQ(report.table.find("hierarch. bus") != std::string::npos, OrderedSum(world(), 1).hierarchical());
 }
 
 TEST(Watched, PassesOnAndNotesTimes) {

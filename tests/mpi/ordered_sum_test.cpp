@@ -2,80 +2,51 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <bit>
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <vector>
 
-#include "core/rng.hpp"
+#include "core/error.hpp"
 #include "tests/mpi/support/mpi_main.hpp"
+#include "tests/mpi/support/ordered_sum_oracle.hpp"
 
 namespace expunge::comm {
 namespace {
 
+using test::leaf_values;
+using test::push_leaves;
+using test::same_bits;
+using test::tree_sum;
 using test::world;
 
-// Leaf `leaf` of a sum: magnitudes from 2^-20 to 2^20 with both signs, where huge values cancel, so that
-// almost every other order of additions gives other bits.
-std::vector<float> leaf_values(std::int64_t leaf, std::int64_t count, std::uint64_t seed = 1) {
-  const Rng rng = Rng(seed, "leaf").sub(static_cast<std::uint64_t>(leaf));
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint64_t random = rng.bits(static_cast<std::uint64_t>(i));
-    const auto exponent = static_cast<std::uint32_t>(127 - 20 + (random >> 32) % 41);
-    const auto sign_and_mantissa = static_cast<std::uint32_t>(random) & 0x807fffffu;
-    values[static_cast<std::size_t>(i)] = std::bit_cast<float>(sign_and_mantissa | exponent << 23);
+// Elements; ranks of a node (0: as they are).
+class Forms : public ::testing::TestWithParam<std::tuple<std::int64_t, int>> {};
+
+TEST_P(Forms, EqualTheDocumentedTreeBitForBit) {
+  const auto [count, inside] = GetParam();
+  OrderedSum sum(world(), count, host_arithmetic(), inside);
+  if (inside > 0) {
+    EXPECT_EQ(sum.hierarchical(), inside > 1 && world().size() % inside == 0 && world().size() > inside);
   }
-  return values;
-}
-
-// The documented tree by plain recursion: node (level, index) is the sum of its two children, or its only
-// child.
-std::vector<float> node_sum(int level, std::int64_t index, std::int64_t leaves, std::int64_t count,
-                            std::uint64_t seed) {
-  if (level == 0) return leaf_values(index, count, seed);
-  auto left = node_sum(level - 1, 2 * index, leaves, count, seed);
-  const std::int64_t children = (leaves + (std::int64_t{1} << (level - 1)) - 1) >> (level - 1);
-  if (2 * index + 1 >= children) return left;
-  const auto right = node_sum(level - 1, 2 * index + 1, leaves, count, seed);
-  for (std::size_t i = 0; i < left.size(); ++i) left[i] += right[i];
-  return left;
-}
-
-std::vector<float> tree_sum(std::int64_t leaves, std::int64_t count, std::uint64_t seed = 1) {
-  if (leaves == 0) return std::vector<float>(static_cast<std::size_t>(count), 0.0f);
-  int level = 0;
-  while ((std::int64_t{1} << level) < leaves) ++level;
-  return node_sum(level, 0, leaves, count, seed);
-}
-
-void push_leaves(OrderedSum& sum, std::int64_t leaves, std::int64_t count, std::uint64_t seed = 1) {
-  sum.begin(leaves);
-  for (auto leaf = sum.first_leaf(); leaf < sum.last_leaf(); ++leaf) {
-    const auto values = leaf_values(leaf, count, seed);
-    std::copy(values.begin(), values.end(), sum.leaf());
-    sum.push();
-  }
-}
-
-bool same_bits(const float* a, const std::vector<float>& b) {
-  return b.empty() || std::memcmp(a, b.data(), b.size() * sizeof(float)) == 0;
-}
-
-class Counts : public ::testing::TestWithParam<std::int64_t> {};
-
-TEST_P(Counts, EqualsTheDocumentedTreeBitForBit) {
-  const auto count = GetParam();
-  OrderedSum sum(world(), count);
   for (std::int64_t leaves = 0; leaves <= 17; ++leaves) {
     if (count > 10000 && leaves > 3 && leaves != 8 && leaves != 13) continue;
+    const auto tree = tree_sum(leaves, count);
     push_leaves(sum, leaves, count);
-    EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, count))) << leaves << " leaves of " << count;
+    EXPECT_TRUE(same_bits(sum.finish(), tree)) << leaves << " leaves of " << count;
+    push_leaves(sum, leaves, count);
+    const float* mine = sum.finish_slice();
+    const auto [first, last] = sum.slice(world().rank());
+    EXPECT_EQ(std::memcmp(mine + first, tree.data() + first,
+                          sizeof(float) * static_cast<std::size_t>(last - first)),
+              0)
+        << "slice, " << leaves << " leaves of " << count;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(OrderedSum, Counts, ::testing::Values(0, 1, 15, 16, 17, 1000, 100003));
+INSTANTIATE_TEST_SUITE_P(OrderedSum, Forms,
+                         ::testing::Combine(::testing::Values(0, 1, 15, 16, 17, 1000, 100003),
+                                            ::testing::Values(0, 1, 2, 3, 4)));
 
 TEST(OrderedSum, InputsTellOrdersApart) {
   // The oracle would be worthless if the plain left-to-right sum gave the same bits.
@@ -123,9 +94,12 @@ TEST(OrderedSum, SeveralChunks) {
   const std::int64_t count =
       5 * (std::int64_t{1} << 20) + 12345;  // a slice is longer than one piece of the exchange
   for (const std::int64_t leaves : {3, 4}) {
-    OrderedSum sum(world(), count);
-    push_leaves(sum, leaves, count);
-    EXPECT_TRUE(same_bits(sum.finish(), tree_sum(leaves, count))) << leaves;
+    const auto tree = tree_sum(leaves, count);
+    for (const int inside : {1, 2}) {
+      OrderedSum sum(world(), count, host_arithmetic(), inside);
+      push_leaves(sum, leaves, count);
+      EXPECT_TRUE(same_bits(sum.finish(), tree)) << leaves << " on nodes of " << inside;
+    }
   }
 }
 

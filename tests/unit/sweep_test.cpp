@@ -122,8 +122,8 @@ TEST_F(SweepTest, IdsIgnoreOrderNamesAndHowTheJobIsRun) {
        {"run.stall_seconds=5", "run.keep_outputs=true", "run.checkpoint_seconds=7", "run.checkpoint_steps=3",
         "data.class_weights=none", "sweep.name=x", "dataset.fashion_mnist.path=/nowhere",
         "evaluate.metrics=[\"zrf\",\"overall\",\"mia\",\"flops\",\"auc\",\"accuracy\"]", "original.seed=[42]",
-        "train.grain=32", "comm.reduction=ordered", "evaluate.grain=64",
-        "evaluate.splits=[\"test\",\"val\",\"retain\",\"forget\"]"})
+        "train.grain=32", "comm.reduction=ordered", "comm.topology=flat", "comm.topology=auto",
+        "evaluate.grain=64", "evaluate.splits=[\"test\",\"val\",\"retain\",\"forget\"]"})
     EXPECT_EQ(ids(plan(kAxes + kRest, {same})), ids(base)) << same;
 }
 
@@ -338,8 +338,8 @@ TEST_F(SweepTest, MistakesInSections) {
                                     "[model.resnet8.original]\nseed = 1\n"             // 28
                                     "[model.resnet8]\nlr = 1\n"                        // 30
                                     "[evaluate]\nmetrics = [\"accuracy\", \"acu\"]\n"  // 32
-                                    "[comm]\nreduction = \"fast\"\n"                   // 34
-                                    "[run]\nstall_seconds = 0\n");                     // 36
+                                    "[comm]\nreduction = \"fast\"\ntopology = \"tree\"\n"  // 34
+                                    "[run]\nstall_seconds = 0\n");                         // 37
   const auto expect_line = [&](const std::string& line) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\n---\n" << text;
   };
@@ -355,8 +355,9 @@ TEST_F(SweepTest, MistakesInSections) {
   expect_line("J:31:6: model.resnet8.lr: unknown key");
   expect_line("J:33:24: evaluate.metrics: unknown \"acu\"; did you mean \"auc\"?");
   expect_line("J:35:13: comm.reduction: unknown \"fast\"");
-  expect_line("J:37:17: run.stall_seconds: must be > 0, got 0");
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n') + 1, 13) << text;
+  expect_line("J:36:12: comm.topology: unknown \"tree\"");
+  expect_line("J:38:17: run.stall_seconds: must be > 0, got 0");
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n') + 1, 14) << text;
 }
 
 TEST_F(SweepTest, MistakesThatNeedTheDataSet) {
