@@ -234,6 +234,7 @@ class SweepRun {
     options.checkpoint_seconds = plan_.run.checkpoint_seconds;
     options.checkpoint_steps = plan_.run.checkpoint_steps;
     options.teacher_megabytes = plan_.run.teacher_megabytes;
+    options.recompute_blocks = plan_.run.recompute_blocks;
     return options;
   }
 

@@ -198,6 +198,7 @@ int probe_scaling(comm::Runtime& runtime, const json& request) {
   options.checkpoints = false;
   options.progress = false;
   options.teacher_megabytes = plan.run.teacher_megabytes;
+  options.recompute_blocks = plan.run.recompute_blocks;
   Workbench bench(runtime, sweep::Layout{std::filesystem::temp_directory_path()}, options);
   bench.use_device(request.value("device", "auto"));
   const auto ranks = comm::make_transport(world, "auto", bench.gpu);

@@ -47,6 +47,7 @@ struct RunSettings {
   bool keep_outputs = false;             // per-sample outputs in the cells' stores
   bool keep_models = false;              // unlearned models as Hugging Face folders
   std::int64_t teacher_megabytes = 256;  // of teachers' answers that a rank keeps; changes no bit
+  bool recompute_blocks = false;         // activation checkpointing of transformers' blocks; changes no bit
 };
 
 struct Plan {
