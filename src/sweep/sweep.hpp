@@ -10,6 +10,7 @@
 
 #include "config/reader.hpp"
 #include "data/split.hpp"
+#include "sweep/memory.hpp"
 
 namespace expunge::sweep {
 
@@ -59,6 +60,7 @@ struct Plan {
   std::vector<Cell> cells;             // axes in declared order, last one fastest
   std::vector<std::string> row_names;  // union over the sweep
   std::vector<std::string> metrics;
+  std::vector<GroupMemory> memory;  // of each data set and model
 };
 
 // Reads, checks and expands. Throws ConfigError with every problem. `overrides`: "section.key=value" of
