@@ -13,6 +13,7 @@
 #include "engine/run.hpp"
 #include "engine/step_clock.hpp"
 #include "methods/runner_registry.hpp"
+#include "models/torch/recompute.hpp"
 #include "stat/scaling_model.hpp"
 
 namespace expunge {
@@ -169,6 +170,7 @@ std::vector<MeasuredStep> take_steps(Run& run, comm::Watched& watched, const Wis
   setup.poll = [&] { return clock.begin_step(); };
   setup.progress = [&](std::int64_t count) { clock.end_step(count); };
   setup.save = [](const store::Checkpoint&) {};
+  const models::Recomputing recomputing(node.bench.options.recompute_blocks);
   Context ctx(std::move(setup));
   try {
     run.program(ctx);
