@@ -65,11 +65,14 @@ Trained train(const json& config, const Setting& setting, bool recompute) {
   at::manual_seed(5);
   const SharedCasts casts(setting.bf16);
   for (const std::uint64_t grain : {3, 4}) {
-    models::Tensors outputs;
+    models::Tensors inputs = test::tiny_inputs(config, 3, grain), outputs;
+    // States that begin in bf16 (embeddings led to another width) become NaN beside padding, recomputed or
+    // not.
+    if (setting.bf16 && config.contains("embedding_size")) inputs.erase("attention_mask");
     {
       const Autocast autocast(torch::kCPU, setting.bf16);
       const Recomputing recomputing(recompute);
-      outputs = model->forward(test::tiny_inputs(config, 3, grain));
+      outputs = model->forward(inputs);
     }
     out.tensors.push_back(outputs.at("logits").detach().clone());
     outputs.at("logits").to(torch::kFloat).square().sum().backward({}, true);
