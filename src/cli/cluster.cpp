@@ -12,9 +12,11 @@
 #include <thread>
 
 #include "cli/commands.hpp"
+#include "cluster/memory.hpp"
 #include "cluster/submit.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
+#include "core/log.hpp"
 #include "core/signals.hpp"
 #include "core/text.hpp"
 #include "sweep/outline.hpp"
@@ -56,6 +58,7 @@ int send(Args& args, bool again) {
   args.finish();
   const auto site = site_of(o, true);
   const auto plan = sweep::load_outline(o.job, o.overrides);
+  for (const auto& line : cluster::memory_warnings(plan, site)) log::warn("{}", line);
   const cluster::SubmitRequest request{
       o.job, cluster::output_folder(o.out, site), o.overrides, again, dry_run, this_program()};
   const auto report = cluster::submit(plan, site, cluster::Scheduler{}, request);

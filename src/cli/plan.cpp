@@ -1,4 +1,4 @@
-// `expunge plan`: what a sweep will do and cost, and what of it is done.
+// `expunge plan`: what a sweep will do and cost in FLOPs, time and memory, and what of it is done.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,8 +6,10 @@
 
 #include "cli/commands.hpp"
 #include "cli/table.hpp"
+#include "cluster/memory.hpp"
 #include "core/counted.hpp"
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/text.hpp"
 #include "sweep/outline.hpp"
 #include "sweep/plan_json.hpp"
@@ -83,6 +85,21 @@ void print_cells(const sweep::Plan& plan, const sweep::Status& status) {
   fmt::print("\n{}", text_table(rows));
 }
 
+// Of the largest run of each data set and model.
+void print_memory(const sweep::Plan& plan, std::int64_t ranks_per_cell) {
+  std::vector<std::vector<std::string>> rows{{"data set", "model", "largest run", "peak", "process", "data",
+                                              "outputs", "parameters", "gradients", "optimizer", "copies",
+                                              "activations"}};
+  for (const auto& [dataset, model, run, m] : plan.memory) {
+    rows.push_back({dataset, model, run});
+    for (const double bytes :
+         {m.total(ranks_per_cell), m.process, m.data, m.outputs, m.parameters, m.gradients(ranks_per_cell),
+          m.optimizer_of(ranks_per_cell), m.copies, m.activations})
+      rows.back().push_back(human_bytes(bytes));
+  }
+  fmt::print("\nmemory of a rank, estimated:\n{}", text_table(rows));
+}
+
 struct Estimate {
   double gflops = kDefaultGflops;
   std::int64_t ranks = 1;
@@ -111,6 +128,7 @@ void print_text(const sweep::Plan& plan, const sweep::Status& status, const swee
              human_flops(work.cells), human_flops(work.evaluation));
   fmt::print("about {} on {} of {} GFLOP/s each (--ranks, --gflops)\n", human_seconds(estimate.seconds(work)),
              counted(estimate.ranks, "rank"), estimate.gflops);
+  print_memory(plan, sweep::default_ranks_per_cell(plan, static_cast<int>(estimate.ranks)));
   const bool large = sweep::default_ranks_per_cell(plan, 2) > 1;
   fmt::print("ranks per cell: {}\n",
              large ? "all, a model has 20 M parameters or more (--ranks-per-cell of run)"
@@ -130,7 +148,13 @@ nlohmann::json as_json(const sweep::Plan& plan, const sweep::Status& status, con
   out["to_do"] = {{"originals_flops", work.originals},   {"cells_flops", work.cells},
                   {"evaluation_flops", work.evaluation}, {"seconds", estimate.seconds(work)},
                   {"gflops_per_rank", estimate.gflops},  {"ranks", estimate.ranks}};
-  out["ranks_per_cell"] = sweep::default_ranks_per_cell(plan, static_cast<int>(estimate.ranks));
+  const int per_cell = sweep::default_ranks_per_cell(plan, static_cast<int>(estimate.ranks));
+  out["ranks_per_cell"] = per_cell;
+  for (const auto& group : plan.memory) {
+    auto line = sweep::to_json(group.memory, per_cell);
+    line.update({{"dataset", group.dataset}, {"model", group.model}, {"run", group.run}});
+    out["memory"].push_back(std::move(line));
+  }
   return out;
 }
 
@@ -143,9 +167,13 @@ int run(Args& args) {
   estimate.gflops =
       args.number("--gflops", "N", kDefaultGflops, "speed of one rank for the estimate, GFLOP/s");
   estimate.ranks = args.integer("--ranks", "N", 1, 1, "ranks for the estimate");
+  const auto site =
+      args.option("--site", "FILE", "", "site file: warn of runs that need more memory than it gives");
   const auto job = args.positionals("JOB.toml", 1, 1, "job file");
   args.finish();
   const auto plan = sweep::load_outline(job[0], overrides);
+  if (!site.empty())
+    for (const auto& line : cluster::memory_warnings(plan, cluster::read_site(site))) log::warn("{}", line);
   const sweep::Layout layout{std::filesystem::path(out) / plan.name};
   const auto status = sweep::read_status(plan, layout);
   if (json) {

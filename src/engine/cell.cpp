@@ -16,6 +16,7 @@
 #include "engine/transfer.hpp"
 #include "methods/runner_registry.hpp"
 #include "metrics/sums.hpp"
+#include "models/torch/recompute.hpp"
 #include "store/store_file.hpp"
 
 namespace expunge {
@@ -208,6 +209,7 @@ store::Record train_original(Workbench& bench, comm::Communicator& comm, const s
   record.dataset = original.dataset, record.model = original.model, record.method = "original",
   record.sweep = sweep.name;
   record.seed = original.seed;
+  const models::Recomputing recomputing(bench.options.recompute_blocks);
   Context ctx(node.setup(train, seed, steps));
   std::tie(record.status, record.status_text) = outcome_of([&] {
     for (std::int64_t e = 0; e < train.epochs; ++e)
@@ -287,6 +289,7 @@ store::Record compute_cell(Workbench& bench, comm::Communicator& comm, const swe
   node.prepare = [&](models::Model& network) {
     return methods::prepare(cell.method, cell.settings.at("method_options"), network, seed);
   };
+  const models::Recomputing recomputing(bench.options.recompute_blocks);
   auto setup = node.setup(train, seed, cell.total_steps);
   setup.budget_flops = cell.budget_flops;
   const auto program = [&](Context& ctx) {

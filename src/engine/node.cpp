@@ -271,6 +271,7 @@ void Node::describe(store::Record& record, const RunReport& report, const config
   record.integer_attributes["threads"] = train.threads;
   record.integer_attributes["batch"] = train.batch;
   record.integer_attributes["steps"] = report.steps;
+  record.integer_attributes["recompute_blocks"] = bench.options.recompute_blocks;
   record.integer_attributes["run_seed"] = static_cast<std::int64_t>(seed);
   record.integer_attributes["peak_resident_bytes"] = static_cast<std::int64_t>(slowest(&PerRank::resident));
 }

@@ -235,6 +235,7 @@ class SweepRun {
     options.checkpoint_steps = plan_.run.checkpoint_steps;
     options.teacher_megabytes = plan_.run.teacher_megabytes;
     options.flat_sums = plan_.run.flat_sums;
+    options.recompute_blocks = plan_.run.recompute_blocks;
     return options;
   }
 

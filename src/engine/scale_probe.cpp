@@ -15,6 +15,7 @@
 #include "engine/run.hpp"
 #include "engine/step_clock.hpp"
 #include "methods/runner_registry.hpp"
+#include "models/torch/recompute.hpp"
 #include "stat/scaling_model.hpp"
 
 namespace expunge {
@@ -161,6 +162,7 @@ std::vector<MeasuredStep> take_steps(Run& run, comm::Watched& watched, const Wis
   setup.poll = [&] { return clock.begin_step(); };
   setup.progress = [&](std::int64_t count) { clock.end_step(count); };
   setup.save = [](const store::Checkpoint&) {};
+  const models::Recomputing recomputing(node.bench.options.recompute_blocks);
   Context ctx(std::move(setup));
   try {
     run.program(ctx);
@@ -191,6 +193,7 @@ int probe_scaling(comm::Runtime& runtime, const json& request) {
   options.progress = false;
   options.teacher_megabytes = plan.run.teacher_megabytes;
   options.flat_sums = plan.run.flat_sums;
+  options.recompute_blocks = plan.run.recompute_blocks;
   Workbench bench(runtime, sweep::Layout{std::filesystem::temp_directory_path()}, options);
   bench.use_device(request.value("device", "auto"));
   const auto ranks = comm::make_transport(world, "auto", bench.gpu);

@@ -26,8 +26,9 @@ struct RunOptions {
   double checkpoint_seconds = 300;    // time between periodic checkpoints
   std::int64_t checkpoint_steps = 0;  // beside the time: every so many steps (tests)
   std::int64_t teacher_megabytes = 256;
-  bool flat_sums = false;   // ordered sums never add inside nodes first
-  bool checkpoints = true;  // off: neither read nor written (verify, benchmarks)
+  bool flat_sums = false;         // ordered sums never add inside nodes first
+  bool recompute_blocks = false;  // blocks of transformers run again in the backward pass
+  bool checkpoints = true;        // off: neither read nor written (verify, benchmarks)
   bool progress = true;
 };
 

@@ -17,6 +17,7 @@ const Descriptor descriptor = {
     .name = "bad_t",
     .summary = "distil from an untrained teacher on D_f, from the original on D_r",
     .source = "Chundawat et al., AAAI 2023",
+    .copies = 2,
     .taxonomy = {.measure = "logit",
                  .corrupt = "model",
                  .retain = "original",

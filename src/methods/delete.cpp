@@ -16,6 +16,7 @@ namespace delete_method {
 const Descriptor descriptor = {.name = "delete",
                                .summary = "distil on D_f from the original without its true class",
                                .source = "Zhou et al., CVPR 2025 (Decoupled Distillation to Erase)",
+                               .copies = 1,
                                .taxonomy = {.measure = "logit",
                                             .corrupt = "model",
                                             .retain = "other answers of the original",

@@ -14,6 +14,7 @@ namespace dpo {
 const Descriptor descriptor = {.name = "dpo",
                                .summary = "prefer another answer to D_f's own, descend on D_r",
                                .source = "Rafailov et al., NeurIPS 2023; Maini et al., COLM 2024 (TOFU)",
+                               .copies = 1,
                                .taxonomy = {.measure = "loss",
                                             .corrupt = "data",
                                             .retain = "true labels",

@@ -24,6 +24,7 @@ const Descriptor descriptor = {
     .name = "dtd",
     .summary = "gradient steps on D_r, then calibrated noise on all weights",
     .source = "Neel et al., ALT 2021 (Descent-to-Delete)",
+    .copies = 1,
     .taxonomy = {.measure = "loss",
                  .corrupt = "none",
                  .retain = "true labels",

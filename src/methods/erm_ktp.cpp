@@ -25,6 +25,7 @@ const Descriptor descriptor = {
     .name = "erm_ktp",
     .summary = "disentangle channels of classes, then distil the kept ones into a fresh network",
     .source = "Lin et al., CVPR 2023 (ERM-KTP)",
+    .copies = 3,
     .taxonomy = {.measure = "output",
                  .corrupt = "model",
                  .retain = "original",

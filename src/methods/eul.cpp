@@ -27,6 +27,7 @@ const Descriptor descriptor = {
     .name = "eul",
     .summary = "train adapters that leave the original on D_f and stay with it on D_r",
     .source = "Chen and Yang, EMNLP 2023 (Unlearn What You Want to Forget)",
+    .copies = 2,
     .taxonomy = {.measure = "loss and output",
                  .corrupt = "gradient",
                  .retain = "original and true labels",

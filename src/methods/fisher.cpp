@@ -21,6 +21,7 @@ const Descriptor descriptor = {
     .name = "fisher",
     .summary = "noise inversely related to the curvature of the loss on D_r",
     .source = "Golatkar et al., CVPR 2020 (Eternal Sunshine of the Spotless Net)",
+    .copies = 4,
     .taxonomy = {.measure = "loss",
                  .corrupt = "none",
                  .retain = "curvature of D_r",

@@ -28,6 +28,7 @@ const Descriptor descriptor = {
     .name = "gnndelete",
     .summary = "deletion matrices near D_f's edges: their ends look unconnected, other nodes stay",
     .source = "Cheng, Dasoulas, He, Agarwal and Zitnik, ICLR 2023",
+    .copies = 1,
     .taxonomy = {.measure = "output",
                  .corrupt = "data",
                  .retain = "original",

@@ -19,6 +19,7 @@ const Descriptor descriptor = {
     .name = "influence",
     .summary = "one Newton step that removes D_f, with WoodFisher's inverse Hessian",
     .source = "Izzo et al., AISTATS 2021; Singh and Alistarh, NeurIPS 2020 (WoodFisher)",
+    .copies = 6,
     .taxonomy = {.measure = "loss",
                  .corrupt = "gradient",
                  .retain = "curvature of D_r",

@@ -24,6 +24,7 @@ const Descriptor descriptor = {
     .name = "kga",
     .summary = "match the knowledge gap on D_f to the gap on unseen data",
     .source = "Wang et al., ACL 2023 (KGA)",
+    .copies = 9,
     .taxonomy = {.measure = "output",
                  .corrupt = "data",
                  .retain = "original",

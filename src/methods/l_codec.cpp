@@ -30,6 +30,7 @@ const Descriptor descriptor = {
     .name = "l_codec",
     .summary = "Newton removal on the units that explain a sample's loss",
     .source = "Mehta et al., CVPR 2022 (L-CODEC); Sekhari et al., NeurIPS 2021",
+    .copies = 1,
     .taxonomy = {.measure = "loss",
                  .corrupt = "Newton removal",
                  .retain = "none",

@@ -70,6 +70,9 @@ struct Descriptor {
   std::string name;     // registered name = file name = TOML value = table row
   std::string summary;  // one line
   std::string source;   // paper
+  // What it holds at once, at most, beside the student, its gradients and the optimiser's state: teachers,
+  // helpers, masks, importances, each as long as all parameters. For the estimate of memory.
+  double copies = 0;
   Taxonomy taxonomy;
   std::vector<Need> needs = {};
   std::vector<std::string> deviations = {};  // where it departs from its references, one line each

@@ -24,6 +24,7 @@ const Descriptor descriptor = {
     .name = "multidelete",
     .summary = "pairs of D_f imitate unassociated pairs of D_r; towers and D_r's fusion stay",
     .source = "Cheng and Amiri, ECCV 2024",
+    .copies = 1,
     .taxonomy = {.measure = "output",
                  .corrupt = "data",
                  .retain = "original",

@@ -14,6 +14,7 @@ const Descriptor descriptor = {
     .name = "npo",
     .summary = "ascend on D_f with a preference loss that fades out, descend on D_r",
     .source = "Zhang et al., COLM 2024 (NPO); Fan et al., 2024 (SimNPO)",
+    .copies = 1,
     .taxonomy = {.measure = "loss",
                  .corrupt = "gradient",
                  .retain = "true labels",

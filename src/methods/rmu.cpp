@@ -18,6 +18,7 @@ const Descriptor descriptor = {
     .name = "rmu",
     .summary = "steer the features of D_f to a random direction, hold those of D_r",
     .source = "Li et al., ICML 2024 (WMDP)",
+    .copies = 3,
     .taxonomy = {.measure = "output",
                  .corrupt = "model",
                  .retain = "original",

@@ -22,6 +22,7 @@ const Descriptor descriptor = {
     .name = "salun",
     .summary = "random labels on the weights most salient for D_f",
     .source = "Fan et al., ICLR 2024",
+    .copies = 3,
     .taxonomy = {.measure = "loss",
                  .corrupt = "data",
                  .retain = "true labels",

@@ -20,6 +20,7 @@ const Descriptor descriptor = {
     .name = "scrub",
     .summary = "move away from the original on D_f, stay with it on D_r",
     .source = "Kurmanji et al., NeurIPS 2023",
+    .copies = 1,
     .taxonomy = {.measure = "loss and output",
                  .corrupt = "gradient",
                  .retain = "original and true labels",

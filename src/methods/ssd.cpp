@@ -19,6 +19,7 @@ const Descriptor descriptor = {
     .name = "ssd",
     .summary = "dampen the weights that matter more for D_f than for the training set",
     .source = "Foster et al., AAAI 2024 (Selective Synaptic Dampening)",
+    .copies = 4,
     .taxonomy = {.measure = "loss",
                  .corrupt = "dampening",
                  .retain = "curvature of D_train",

@@ -14,6 +14,7 @@ const Descriptor descriptor = {
     .name = "undial",
     .summary = "distil on D_f from the original with its true answer turned down",
     .source = "Dong et al., NAACL 2025 (UNDIAL)",
+    .copies = 1,
     .taxonomy = {.measure = "logit",
                  .corrupt = "model",
                  .retain = "other answers of the original",

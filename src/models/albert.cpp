@@ -120,7 +120,14 @@ const RegisterDescriptor entry{
            const Applied a = applied(config, height * width);
            return text_lora_cost(a.sizes, height * width, a.head, rank);
          },
-     .head_parameters = head_parameters}};
+     .head_parameters = head_parameters,
+     .activations =
+         [](const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+           auto complete = config;  // the defaults of its dropouts
+           for (const char* key : {"hidden_dropout_prob", "attention_probs_dropout_prob"})
+             complete[key] = field(config, key, 0.0);
+           return text_activations(applied(config, height * width).sizes, complete, height * width);
+         }}};
 
 #else
 

@@ -3,10 +3,12 @@
 #include <array>
 #include <vector>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
+#include "models/torch/recompute.hpp"
 #include "models/torch/recorder.hpp"
 #endif
 
@@ -108,6 +110,25 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
+// Of a block: its input, the norm's input and output, what the scale takes; before and behind the activation.
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  const Sizes s = read_sizes(config);
+  std::int64_t h = height / s.patch, w = width / s.patch;
+  Activations out;
+  double most = 0;
+  for (std::size_t i = 0; i < s.widths.size(); ++i) {
+    if (i > 0) h /= 2, w /= 2;
+    const auto map = static_cast<double>(h * w * s.widths[i]), depth = static_cast<double>(s.depths[i]);
+    const double block = (s.scaled ? 4 : 3) * map + 2 * kWiden * map, between = 2 * map;
+    out.kept += depth * block + between;
+    out.recomputed += depth * map + between;
+    out.moving = std::max(out.moving, (2 * kWiden + 3) * map);
+    most = std::max(most, block);
+  }
+  out.recomputed += most;
+  return out;
+}
+
 const RegisterDescriptor entry{
     {.family = "convnext",
      .model_type = "convnext",
@@ -116,7 +137,8 @@ const RegisterDescriptor entry{
      .names = {"convnext_tiny", "convnext_small", "convnext_base", "convnext_large"},
      .config = make_config,
      .parameters = parameters,
-     .cost = cost}};
+     .cost = cost,
+     .activations = activations}};
 
 #else
 
@@ -181,8 +203,9 @@ class ConvNext : public Model {
     for (const Stage& stage : stages_) {
       if (stage.smaller) x = stage.smaller->forward(over_channels(stage.norm, x));
       for (const Block& block : stage.blocks)
-        x = x + drop_path(adapted(fmt::format("block{}", number++), residual(block, x)), block.drop_path,
-                          is_training());
+        x = recomputed(x.device(), [this, x, &block, site = fmt::format("block{}", number++)] {
+          return x + drop_path(adapted(site, residual(block, x)), block.drop_path, is_training());
+        });
     }
     const torch::Tensor pooled = norm_->forward(x.mean({2, 3}));
     return {

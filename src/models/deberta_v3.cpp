@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "models/torch/attention.hpp"
+#include "models/torch/recompute.hpp"
 #include "models/torch/text_encoder.hpp"
 #endif
 
@@ -142,6 +143,18 @@ Cost lora_cost(const nlohmann::json& config, std::int64_t height, std::int64_t w
           plain.backward + backward};
 }
 
+// Queries and keys are multiplied twice; the products with positions are read where distances say.
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  const Sizes s = read_sizes(config);
+  const std::int64_t tokens = height * width;
+  Activations out = text_activations(s, config, tokens);
+  const auto wide = static_cast<double>(tokens * s.hidden), terms = s.terms() - 1;
+  out.kept += static_cast<double>(s.layers) * terms * wide;
+  out.recomputed += terms * wide;
+  out.moving += terms * static_cast<double>(s.heads * tokens * (2 * s.span() + tokens));
+  return out;
+}
+
 const RegisterDescriptor entry{{.family = "deberta_v3",
                                 .model_type = "deberta-v2",
                                 .summary = "DeBERTa-v3: text classifier with relative positions",
@@ -159,7 +172,8 @@ const RegisterDescriptor entry{{.family = "deberta_v3",
                                                               ".attention.self.value_proj");
                                     },
                                 .lora_cost = lora_cost,
-                                .head_parameters = head_parameters}};
+                                .head_parameters = head_parameters,
+                                .activations = activations}};
 
 #else
 
@@ -230,7 +244,8 @@ class DebertaV3 : public TextEncoder {
       const torch::Tensor real = mask.to(torch::kBool);
       g.hidden = (real.unsqueeze(1) & real.unsqueeze(2)).logical_not().unsqueeze(1);
     }
-    for (std::size_t i = 0; i < layers_.size(); ++i) x = finish_layer(i, x, attend(layers_[i], x, g));
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      x = recomputed(x.device(), [this, i, x, g] { return finish_layer(i, x, attend(layers_[i], x, g)); });
     return x;
   }
 

@@ -31,6 +31,13 @@ inline Cost in_grains(const Cost& cost, std::int64_t samples) {
   return {cost.forward + cost.pass_forward / n, cost.backward + cost.pass_backward / n};
 }
 
+// Numbers of one sample that a pass in single precision holds beside its input and the parameters.
+struct Activations {
+  double kept = 0;        // what layers keep for the backward pass
+  double recomputed = 0;  // the same where blocks run again in the backward pass; `kept` without such blocks
+  double moving = 0;      // beside these, at most: what one layer reads and writes, or their gradients
+};
+
 // A linear layer that low-rank adapters may be laid beside: `name` + ".weight" is [out, in].
 struct Projection {
   std::string name;
@@ -68,6 +75,9 @@ struct Descriptor {
   // Cost when only the fusion module is trained.
   std::function<Cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)> fusion_cost = {};
   std::function<std::int64_t(const nlohmann::json&config)> head_parameters = {}, fusion_parameters = {};
+  // For an input of h x w; empty: estimated from the cost (activations_of).
+  std::function<Activations(const nlohmann::json& config, std::int64_t height, std::int64_t width)>
+      activations = {};
 };
 
 const std::vector<const Descriptor*>& descriptors();                  // sorted by family

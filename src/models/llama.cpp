@@ -4,10 +4,12 @@
 #include <array>
 #include <cmath>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/blocks.hpp"
+#include "models/torch/recompute.hpp"
 #include "models/torch/recorder.hpp"
 #endif
 
@@ -109,6 +111,22 @@ Cost cost(const nlohmann::json& config, std::int64_t, std::int64_t width) {
   return {forward, 2 * forward};  // the embedding is a layer below every product
 }
 
+// A layer keeps what others do, the normalised states before the norms' weights, and both factors of the
+// gated perceptron. Logits are kept as they are and as log probabilities.
+Activations activations(const nlohmann::json& config, std::int64_t, std::int64_t width) {
+  const Sizes s = read_sizes(config);
+  const auto tokens = static_cast<double>(width), d = static_cast<double>(s.hidden),
+             inner = static_cast<double>(s.inner), layers = static_cast<double>(s.layers);
+  const AttentionLayer plain{.tokens = tokens,
+                             .hidden = d,
+                             .inner = inner,
+                             .scores = static_cast<double>(s.heads) * tokens * tokens};
+  const double layer = plain.kept() + 2 * tokens * d + 2 * tokens * inner,
+               logits = tokens * static_cast<double>(s.vocabulary), outside = 3 * tokens * d + 2 * logits;
+  return {layers * layer + outside, layers * tokens * d + layer + outside,
+          std::max(plain.moving() + 2 * tokens * inner, 2 * logits)};
+}
+
 std::vector<Projection> projections(const nlohmann::json& config) {
   const Sizes s = read_sizes(config);
   std::vector<Projection> out;
@@ -146,9 +164,11 @@ const RegisterDescriptor entry{{.family = "llama",
                                 .task = "causal_lm",
                                 .projections = projections,
                                 .lora_cost = lora_cost,
-                                .head_parameters = [](const nlohmann::json&) {
-                                  return std::int64_t{0};
-                                }}};  // adapters alone are trained
+                                .head_parameters =
+                                    [](const nlohmann::json&) {
+                                      return std::int64_t{0};  // adapters alone are trained
+                                    },
+                                .activations = activations}};
 
 #else
 
@@ -195,14 +215,8 @@ class Llama : public Model {
   Tensors forward(const Tensors& inputs) override {
     torch::Tensor x = words_->forward(inputs.at("input_ids"));
     const Positions at = positions(inputs);
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      x = x + attend(layer, layer.norm_before->forward(x), at);
-      const torch::Tensor y = layer.norm_after->forward(x);
-      const torch::Tensor inner =
-          layer.narrow->forward(activation_(layer.gate->forward(y)) * layer.widen->forward(y));
-      x = x + adapted(fmt::format("layer{}", i), inner);
-    }
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      x = recomputed(x.device(), [this, i, x, at] { return transform(i, x, at); });
     const torch::Tensor features = norm_->forward(x);
     return {{"logits", head_->forward(features)}, {"pooled", features}, {"features", features}};
   }
@@ -258,6 +272,15 @@ class Llama : public Model {
     if (const auto mask = inputs.find("attention_mask"); mask != inputs.end())
       hidden = hidden | mask->second.eq(0).view({-1, 1, 1, tokens});
     return {angles.cos(), angles.sin(), hidden};
+  }
+
+  torch::Tensor transform(std::size_t i, const torch::Tensor& x, const Positions& at) const {
+    const Layer& layer = layers_[i];
+    const torch::Tensor attended = x + attend(layer, layer.norm_before->forward(x), at);
+    const torch::Tensor y = layer.norm_after->forward(attended);
+    const torch::Tensor inner =
+        layer.narrow->forward(activation_(layer.gate->forward(y)) * layer.widen->forward(y));
+    return attended + adapted(fmt::format("layer{}", i), inner);
   }
 
   // softmax(Q K^T / sqrt(width)) V over heads; a group of heads shares its keys and values.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
@@ -161,6 +162,16 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  Maps maps;
+  for (const auto& b : blocks_of(read_settings(config)))
+    for (const auto& c : b.convolutions) {
+      height = (height + c.stride - 1) / c.stride, width = (width + c.stride - 1) / c.stride;
+      maps.add(static_cast<double>(c.out * height * width), c.activated ? 3 : 2);
+    }
+  return maps.done();
+}
+
 const RegisterDescriptor entry{
     {.family = "mobilenet_v2",
      .model_type = "mobilenet_v2",
@@ -170,7 +181,8 @@ const RegisterDescriptor entry{
      .config = make_config,
      .parameters = parameters,
      .cost = cost,
-     .has_batch_norm = true}};
+     .has_batch_norm = true,
+     .activations = activations}};
 
 #else
 

@@ -3,6 +3,7 @@
 // average pooling, linear head.
 #include <vector>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
@@ -134,6 +135,27 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  const Sizes s = read_sizes(config);
+  Maps maps;
+  const auto numbers = [](std::int64_t channels, std::int64_t h, std::int64_t w) {
+    return static_cast<double>(channels * h * w);
+  };
+  std::int64_t h = halved(height, 2), w = halved(width, 2);
+  maps.add(numbers(s.stem, h, w), 2);
+  h = halved(h, 2), w = halved(w, 2);
+  maps.add(numbers(s.stem, h, w), 3);  // pooled, and where each maximum was
+  for (const auto& b : blocks_of(s)) {
+    const std::int64_t stride = b.shortcut.stride;
+    if (b.has_shortcut) maps.add(numbers(b.shortcut.out, halved(h, stride), halved(w, stride)), 1);
+    for (const auto& c : b.convolutions) {
+      h = halved(h, c.stride), w = halved(w, c.stride);
+      maps.add(numbers(c.out, h, w), 2);
+    }
+  }
+  return maps.done();
+}
+
 const RegisterDescriptor entry{{.family = "resnet",
                                 .model_type = "resnet",
                                 .summary = "ResNet v1.5, 7x7 stem with stride 2",
@@ -142,7 +164,8 @@ const RegisterDescriptor entry{{.family = "resnet",
                                 .config = make_config,
                                 .parameters = parameters,
                                 .cost = cost,
-                                .has_batch_norm = true}};
+                                .has_batch_norm = true,
+                                .activations = activations}};
 
 #else
 

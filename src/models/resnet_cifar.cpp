@@ -5,6 +5,7 @@
 // so these load as they are.
 #include <array>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #ifdef EXPUNGE_ENGINE
@@ -74,6 +75,14 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return c;
 }
 
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  Maps maps;
+  each_convolution(config, height, width, [&](auto, auto out, auto, auto h, auto w) {
+    maps.add(static_cast<double>(out * h * w), 2);
+  });
+  return maps.done();
+}
+
 const RegisterDescriptor entry{{.family = "resnet_cifar",
                                 .model_type = "expunge_resnet_cifar",
                                 .summary = "ResNet for small images: three stages of 16, 32, 64 channels",
@@ -82,7 +91,8 @@ const RegisterDescriptor entry{{.family = "resnet_cifar",
                                 .config = make_config,
                                 .parameters = parameters,
                                 .cost = cost,
-                                .has_batch_norm = true}};
+                                .has_batch_norm = true,
+                                .activations = activations}};
 
 #else
 

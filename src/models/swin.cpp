@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #include "models/transformer_cost.hpp"
@@ -12,6 +13,7 @@
 
 #include "models/torch/attention.hpp"
 #include "models/torch/blocks.hpp"
+#include "models/torch/recompute.hpp"
 #include "models/torch/windows.hpp"
 #endif
 
@@ -182,6 +184,31 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  const Sizes s = read_sizes(config);
+  const auto maps = maps_of(height, width, s);
+  Activations out;
+  double most = 0;
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    const auto tokens = static_cast<double>(maps[i].padded_height() * maps[i].padded_width());
+    const AttentionLayer layer{
+        .tokens = tokens,
+        .hidden = static_cast<double>(s.width(i)),
+        .inner = static_cast<double>(s.inner(i)),
+        .scores = static_cast<double>(s.heads[i] * maps[i].window * maps[i].window) * tokens,
+        .drops = field(config, "hidden_dropout_prob", 0.0) > 0,
+        .drops_scores = field(config, "attention_probs_dropout_prob", 0.0) > 0};
+    const auto blocks = static_cast<double>(s.depths[i]);
+    const double between = 2 * layer.wide();  // norm and merging
+    out.kept += blocks * layer.kept() + between;
+    out.recomputed += blocks * layer.wide() + between;
+    out.moving = std::max(out.moving, layer.moving());
+    most = std::max(most, layer.kept());
+  }
+  out.recomputed += most;
+  return out;
+}
+
 std::vector<Projection> projections(const nlohmann::json& config) {
   const Sizes s = read_sizes(config);
   std::vector<Projection> out;
@@ -218,10 +245,12 @@ const RegisterDescriptor entry{{.family = "swin",
                                 .head = {"classifier."},
                                 .projections = projections,
                                 .lora_cost = lora_cost,
-                                .head_parameters = [](const nlohmann::json& config) {
-                                  const Sizes s = read_sizes(config);
-                                  return (s.width(s.depths.size() - 1) + 1) * s.classes;
-                                }}};
+                                .head_parameters =
+                                    [](const nlohmann::json& config) {
+                                      const Sizes s = read_sizes(config);
+                                      return (s.width(s.depths.size() - 1) + 1) * s.classes;
+                                    },
+                                .activations = activations}};
 
 #else
 
@@ -284,9 +313,11 @@ class Swin : public Model {
     for (const Stage& stage : stages_) {
       const Map map = map_of(x.size(1), x.size(2), sizes_);
       for (std::size_t k = 0; k < stage.blocks.size(); ++k)
-        x = adapted(fmt::format("block{}", number++),
-                    transform(stage.blocks[k], x, map, k % 2 == 1).flatten(1, 2))
-                .unflatten(1, {map.height, map.width});
+        x = recomputed(x.device(), [this, x, map, odd = k % 2 == 1, &block = stage.blocks[k],
+                                    site = fmt::format("block{}", number++)] {
+          return adapted(site, transform(block, x, map, odd).flatten(1, 2))
+              .unflatten(1, {map.height, map.width});
+        });
       if (stage.merge) x = merged(stage, x);
     }
     const torch::Tensor features = norm_->forward(x.flatten(1, 2)), pooled = features.mean(1);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "models/activations.hpp"
+
 namespace expunge::models {
 
 TextSizes read_text_sizes(const nlohmann::json& config, const TextSizes& defaults) {
@@ -69,6 +71,21 @@ Cost text_lora_cost(const TextSizes& s, std::int64_t tokens, const TextHead& hea
           2 * head.head + head.pooler + adapted_layers_backward(shape, layers, r)};
 }
 
+Activations text_activations(const TextSizes& s, const nlohmann::json& config, std::int64_t tokens) {
+  const auto dropout = [&](const char* bert, const char* distilbert) {
+    return field(config, bert, field(config, distilbert, 0.1)) > 0;
+  };
+  const LayerShape l = layer_of(s, tokens);
+  const AttentionLayer layer{.tokens = l.tokens,
+                             .hidden = l.hidden,
+                             .inner = l.inner,
+                             .scores = static_cast<double>(s.heads) * l.tokens * l.tokens,
+                             .drops = dropout("hidden_dropout_prob", "dropout"),
+                             .drops_scores = dropout("attention_probs_dropout_prob", "attention_dropout")};
+  const double embedding = l.tokens * static_cast<double>(s.embedding);
+  return of_layers(layer, static_cast<double>(s.layers), (layer.drops ? 3 : 2) * embedding);
+}
+
 std::int64_t two_layer_head_parameters(const TextSizes& s) { return (s.hidden + 1) * (s.hidden + s.classes); }
 
 TextHead two_layer_head(const TextSizes& s) {
@@ -86,6 +103,9 @@ Descriptor priced_text(Descriptor d, TextSizes (*sizes)(const nlohmann::json&),
                     std::int64_t rank) {
     const TextSizes s = sizes(config);
     return text_lora_cost(s, height * width, head(s), rank);
+  };
+  d.activations = [=](const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+    return text_activations(sizes(config), config, height * width);
   };
   return d;
 }

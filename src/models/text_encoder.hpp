@@ -38,11 +38,15 @@ struct TextHead {
 Cost text_cost(const TextSizes& sizes, std::int64_t tokens, const TextHead& head);
 Cost text_lora_cost(const TextSizes& sizes, std::int64_t tokens, const TextHead& head, std::int64_t rank);
 
+// What the layers keep; dropouts under BERT's names where `config` has them, else on.
+Activations text_activations(const TextSizes& sizes, const nlohmann::json& config, std::int64_t tokens);
+
 // The head of two layers on the first token, of the layers' width and of the classes: parameters and price.
 std::int64_t two_layer_head_parameters(const TextSizes& sizes);
 TextHead two_layer_head(const TextSizes& sizes);
 
-// `d` as a text classifier that is priced by these: takes_text, cost and lora_cost are filled in.
+// `d` as a text classifier that is priced by these: takes_text, cost, lora_cost and activations are filled
+// in.
 Descriptor priced_text(Descriptor d, TextSizes (*sizes)(const nlohmann::json& config),
                        TextHead (*head)(const TextSizes& sizes));
 

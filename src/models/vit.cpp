@@ -2,12 +2,14 @@
 // learned positions, pre-norm layers, final norm, linear head on the class token (no pooler).
 #include <array>
 
+#include "models/activations.hpp"
 #include "models/config_json.hpp"
 #include "models/descriptor.hpp"
 #include "models/transformer_cost.hpp"
 #ifdef EXPUNGE_ENGINE
 #include "models/torch/attention.hpp"
 #include "models/torch/blocks.hpp"
+#include "models/torch/recompute.hpp"
 #include "models/torch/recorder.hpp"
 #endif
 
@@ -113,6 +115,18 @@ Cost cost(const nlohmann::json& config, std::int64_t height, std::int64_t width)
   return {forward, 2 * forward - first};  // no gradient with respect to the image
 }
 
+Activations activations(const nlohmann::json& config, std::int64_t height, std::int64_t width) {
+  const Sizes s = read_sizes(config);
+  const LayerShape l = s.layer(height, width);
+  const AttentionLayer layer{.tokens = l.tokens,
+                             .hidden = l.hidden,
+                             .inner = l.inner,
+                             .scores = static_cast<double>(s.heads) * l.tokens * l.tokens,
+                             .drops = field(config, "hidden_dropout_prob", 0.0) > 0,
+                             .drops_scores = field(config, "attention_probs_dropout_prob", 0.0) > 0};
+  return of_layers(layer, static_cast<double>(s.layers), 2 * layer.wide());
+}
+
 std::vector<Projection> projections(const nlohmann::json& config) {
   const Sizes s = read_sizes(config);
   std::vector<Projection> out;
@@ -143,10 +157,12 @@ const RegisterDescriptor entry{{.family = "vit",
                                 .head = {"classifier."},
                                 .projections = projections,
                                 .lora_cost = lora_cost,
-                                .head_parameters = [](const nlohmann::json& config) {
-                                  const Sizes s = read_sizes(config);
-                                  return (s.hidden + 1) * s.classes;
-                                }}};
+                                .head_parameters =
+                                    [](const nlohmann::json& config) {
+                                      const Sizes s = read_sizes(config);
+                                      return (s.hidden + 1) * s.classes;
+                                    },
+                                .activations = activations}};
 
 #else
 
@@ -186,13 +202,8 @@ class ViT : public Model {
     torch::Tensor x = patches_->forward(pixels).flatten(2).transpose(1, 2);  // [n, patches, hidden]
     const std::int64_t n = x.size(0);
     x = drop(at::cat({broadcast(class_token_, n), x}, 1) + broadcast(positions_, n));
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      x = x + attend(layer, layer.norm_before->forward(x));
-      const torch::Tensor inner =
-          drop(layer.narrow->forward(activation_(layer.widen->forward(layer.norm_after->forward(x)))));
-      x = x + adapted(fmt::format("layer{}", i), inner);
-    }
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      x = recomputed(x.device(), [this, i, x] { return transform(i, x); });
     const torch::Tensor features = norm_->forward(x), pooled = features.select(1, 0);
     return {{"logits", head_->forward(pooled)}, {"pooled", pooled}, {"features", features}};
   }
@@ -235,6 +246,14 @@ class ViT : public Model {
   }
 
   torch::Tensor drop(const torch::Tensor& x) const { return dropped(x, dropout_, is_training()); }
+
+  torch::Tensor transform(std::size_t i, const torch::Tensor& x) const {
+    const Layer& layer = layers_[i];
+    const torch::Tensor attended = x + attend(layer, layer.norm_before->forward(x));
+    const torch::Tensor inner =
+        drop(layer.narrow->forward(activation_(layer.widen->forward(layer.norm_after->forward(attended)))));
+    return attended + adapted(fmt::format("layer{}", i), inner);
+  }
 
   torch::Tensor attend(const Layer& layer, const torch::Tensor& x) const {
     const auto heads = [&](const std::shared_ptr<Linear>& projection) {

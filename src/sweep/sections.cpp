@@ -268,6 +268,11 @@ RunSettings Sections::run_settings() {
                             "unlearned models as Hugging Face folders, models/ID in the sweep's folder");
   out.teacher_megabytes = in.integer("teacher_megabytes", out.teacher_megabytes, config::ge(0),
                                      "most memory of a rank for answers of teachers that are asked again");
+  out.recompute_blocks =
+      in.flag("recompute_blocks", out.recompute_blocks,
+              "blocks of transformers keep only their input for the backward pass and run again "
+              "there (activation checkpointing): less memory, the same bits; FLOPs in stores and "
+              "plans stay the method's, without the second forward pass");
   in.finish();
   return out;
 }

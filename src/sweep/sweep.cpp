@@ -159,6 +159,8 @@ class Expansion {
     out.retrain_flops = retrain.flops;
     if (!sized || sections_.problems().reports() != before) return out;
     out.usable = true;
+    note_memory(out.base, point.method,
+                memory_of_run(base, plan.options, sizes, method.copies, plan_.run.recompute_blocks));
     out.flops = plan.flops;
     out.total_steps = plan.steps;
     const auto evaluated = [&](const char* split, std::int64_t samples) {
@@ -196,6 +198,15 @@ class Expansion {
     return out;
   }
 
+  // The largest of a data set's and model's runs is kept.
+  void note_memory(std::size_t base_index, const std::string& run, const Memory& memory) {
+    const Base& base = bases_[base_index];
+    const auto [found, added] = memory_index_.try_emplace(base_index, plan_.memory.size());
+    if (added) plan_.memory.push_back({base.dataset, base.model, run, memory});
+    auto& largest = plan_.memory[found->second];
+    if (memory.total(1) > largest.memory.total(1)) largest.run = run, largest.memory = memory;
+  }
+
   const Family& family_of(const Point& point) {
     const auto key = std::tuple{point.dataset, point.model, point.method, point.ratio.text};
     const auto found = families_.find(key);
@@ -227,6 +238,8 @@ class Expansion {
     const auto samples = static_cast<double>(base.original_train.epochs * sizes.train);
     const auto cost = models::in_grains(base.cost, base.original.at("grain").get<std::int64_t>());
     original.flops = samples * (cost.forward + cost.backward);
+    note_memory(base_index, "original",
+                memory_of_run(base, base.original, sizes, 0, plan_.run.recompute_blocks));
     plan_.originals.push_back(std::move(original));
     return found->second;
   }
@@ -266,6 +279,7 @@ class Expansion {
   std::map<std::pair<std::string, std::string>, std::size_t> base_index_;
   std::map<std::tuple<std::string, std::string, std::string, std::string>, Family> families_;
   std::map<std::pair<std::size_t, std::int64_t>, std::size_t> original_index_;
+  std::map<std::size_t, std::size_t> memory_index_;  // by base
 };
 
 std::string hash_of_ids(const Plan& plan) {

@@ -10,6 +10,7 @@
 
 #include "config/reader.hpp"
 #include "data/split.hpp"
+#include "sweep/memory.hpp"
 
 namespace expunge::sweep {
 
@@ -48,6 +49,7 @@ struct RunSettings {
   bool keep_models = false;              // unlearned models as Hugging Face folders
   std::int64_t teacher_megabytes = 256;  // of teachers' answers that a rank keeps; changes no bit
   bool flat_sums = false;                // over nodes as inside one (comm/ordered_sum.hpp); changes no bit
+  bool recompute_blocks = false;         // activation checkpointing of transformers' blocks; changes no bit
 };
 
 struct Plan {
@@ -59,6 +61,7 @@ struct Plan {
   std::vector<Cell> cells;             // axes in declared order, last one fastest
   std::vector<std::string> row_names;  // union over the sweep
   std::vector<std::string> metrics;
+  std::vector<GroupMemory> memory;  // of each data set and model
 };
 
 // Reads, checks and expands. Throws ConfigError with every problem. `overrides`: "section.key=value" of

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "store/store_file.hpp"
@@ -81,6 +82,25 @@ TEST_F(Sweep, GivesTheSameBitsOnOneToFourRanks) {
   const auto again = run(job, "r1");  // everything is there: nothing is computed
   EXPECT_EQ(again.exit_code, 0);
   EXPECT_EQ(again.err.find("ok in"), std::string::npos) << again.err;
+}
+
+// What is resident at a rank's peak, as the store says it, against the plan: parameters, gradients, optimiser
+// and teacher of 11 million numbers each beside the process.
+TEST_F(Sweep, NeedsTheMemoryThatThePlanExpects) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer's own memory is not planned";
+#endif
+  for (const std::string model : {"resnet8", "resnet18"}) {
+    const auto job = write_job(R"("scrub")", "[model." + model + ".train]\ngrain = 8\n", model);
+    const std::vector<std::string> chosen{"--set", "sweep.model=[\"" + model + "\"]"};
+    const auto plan = run_command({"plan", job, "--json", chosen[0], chosen[1]}, environment());
+    ASSERT_EQ(plan.exit_code, 0) << plan.err;
+    const auto expected = nlohmann::json::parse(plan.out).at("memory").at(0).at("total").get<double>();
+    ASSERT_EQ(run(job, "memory", 1, chosen).exit_code, 0);
+    const auto record = store::read_record(only_cell("memory", model));
+    const auto measured = static_cast<double>(record.integer_attributes.at("peak_resident_bytes"));
+    EXPECT_NEAR(expected / measured, 1, 0.15) << model << ": " << expected << " and " << measured;
+  }
 }
 
 TEST_F(Sweep, GroupsOfRanksShareTheCells) {

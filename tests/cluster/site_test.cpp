@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "cluster/memory.hpp"
 #include "cluster/site.hpp"
 #include "core/error.hpp"
 
@@ -159,6 +160,39 @@ TEST(Site, TimeLimitsAsSlurmReadsThem) {
     EXPECT_THROW(parse_time_limit(wrong), ConfigError) << wrong;
   EXPECT_EQ(time_limit_text(1800), "00:30:00");
   EXPECT_EQ(time_limit_text(86400 * 2 + 61), "2-00:01:01");
+}
+
+TEST(Site, MemoryIsReadAsSlurmReadsIt) {
+  EXPECT_EQ(parse_memory(""), 0);
+  EXPECT_EQ(parse_memory("512"), 512.0 * (1 << 20));
+  EXPECT_EQ(parse_memory("4096K"), 4096.0 * 1024);
+  EXPECT_EQ(parse_memory("4g"), 4.0 * (1 << 30));
+  EXPECT_EQ(parse_memory("1T"), 1024.0 * (1 << 30));
+  for (const char* bad : {"G", "4X", "4.5G", "4GB", "-1G"})
+    EXPECT_THROW(parse_memory(bad), ConfigError) << bad;
+}
+
+TEST(Site, WarnsOfRunsThatNeedMoreMemoryThanItGives) {
+  sweep::Plan plan;
+  sweep::GroupMemory small{"cifar10", "resnet20", "scrub", {}},
+      large{"imdb", "bert-base-uncased", "bad_t", {}};
+  small.memory.process = 3e8;
+  large.memory.process = 3e8, large.memory.leaf = 2e9, large.memory.grains = 4;  // three buffers on one rank
+  plan.memory = {small, large};
+  Site site;
+  EXPECT_TRUE(memory_warnings(plan, site).empty());  // nothing is asked for
+  site.memory_per_cpu = "4G";
+  const auto warned = memory_warnings(plan, site);
+  ASSERT_EQ(warned.size(), 1u);
+  EXPECT_EQ(
+      warned[0].rfind(
+          "bert-base-uncased on imdb: a rank needs about 6.7 GiB (bad_t), the site gives it 4.0 GiB", 0),
+      0u)
+      << warned[0];
+  site.cpus_per_rank = 2;
+  EXPECT_TRUE(memory_warnings(plan, site).empty());
+  site.cpus_per_rank = 1, site.ranks_per_cell = 4;  // one buffer
+  EXPECT_TRUE(memory_warnings(plan, site).empty());
 }
 
 }  // namespace

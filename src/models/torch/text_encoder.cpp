@@ -1,6 +1,7 @@
 #include "models/torch/text_encoder.hpp"
 
 #include "models/torch/attention.hpp"
+#include "models/torch/recompute.hpp"
 #include "models/torch/recorder.hpp"
 
 namespace expunge::models {
@@ -88,15 +89,16 @@ torch::Tensor TextEncoder::embed(const Tensors& inputs) const {
 
 torch::Tensor TextEncoder::encode(torch::Tensor x, const torch::Tensor& mask) const {
   const torch::Tensor added = mask.defined() ? additive_mask(mask, x.scalar_type()) : torch::Tensor();
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const TextLayer& layer = layers_[i];
-    const auto heads = [&](const std::shared_ptr<Linear>& projection) {
-      return split_heads(projection->forward(x), sizes_.heads);
-    };
-    const torch::Tensor mixed = attention(heads(layer.query), heads(layer.key), heads(layer.value), added,
-                                          dropouts_.attention, is_training());
-    x = finish_layer(i, x, join_heads(mixed));
-  }
+  for (std::size_t i = 0; i < layers_.size(); ++i)
+    x = recomputed(x.device(), [this, i, x, added] {
+      const TextLayer& layer = layers_[i];
+      const auto heads = [&](const std::shared_ptr<Linear>& projection) {
+        return split_heads(projection->forward(x), sizes_.heads);
+      };
+      const torch::Tensor mixed = attention(heads(layer.query), heads(layer.key), heads(layer.value), added,
+                                            dropouts_.attention, is_training());
+      return finish_layer(i, x, join_heads(mixed));
+    });
   return x;
 }
 
