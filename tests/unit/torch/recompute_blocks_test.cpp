@@ -66,8 +66,7 @@ Trained train(const json& config, const Setting& setting, bool recompute) {
   const SharedCasts casts(setting.bf16);
   for (const std::uint64_t grain : {3, 4}) {
     models::Tensors inputs = test::tiny_inputs(config, 3, grain), outputs;
-    // States that begin in bf16 (embeddings led to another width) become NaN beside padding, recomputed or
-    // not.
+    // Families that lead embeddings to another width give NaN in bf16 on padded texts, recomputed or not.
     if (setting.bf16 && config.contains("embedding_size")) inputs.erase("attention_mask");
     {
       const Autocast autocast(torch::kCPU, setting.bf16);
