@@ -16,9 +16,11 @@ torch::Tensor join_heads(const torch::Tensor& x) {
 }
 
 torch::Tensor additive_mask(const torch::Tensor& mask, torch::ScalarType type) {
+  // Never in bf16 or half: the lowest float is -inf there, and 0 times that is no number.
+  const bool is_double = type == torch::kDouble;
   const double lowest =
-      type == torch::kDouble ? std::numeric_limits<double>::lowest() : std::numeric_limits<float>::lowest();
-  return (1 - mask.to(type)).mul_(lowest).unsqueeze(1).unsqueeze(1);
+      is_double ? std::numeric_limits<double>::lowest() : std::numeric_limits<float>::lowest();
+  return (1 - mask.to(is_double ? torch::kDouble : torch::kFloat)).mul_(lowest).unsqueeze(1).unsqueeze(1);
 }
 
 torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,

@@ -86,7 +86,10 @@ TEST_P(Activations, AreThoseThatAreKept) {
 TEST_P(Activations, AreFewerWhereBlocksRunAgain) {
   const auto d = declared();
   if (d.recomputed == d.kept) GTEST_SKIP() << "has no such blocks";
-  EXPECT_NEAR((d.recomputed + d.moving) / measured(true).peak, 1, 0.3);
+  // An estimate from above where blocks are as small as here.
+  const double ratio = (d.recomputed + d.moving) / measured(true).peak;
+  EXPECT_GT(ratio, 0.7);
+  EXPECT_LT(ratio, 1.6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Activations, testing::ValuesIn(families()),
