@@ -177,7 +177,7 @@ TEST(Site, WarnsOfRunsThatNeedMoreMemoryThanItGives) {
   sweep::GroupMemory small{"cifar10", "resnet20", "scrub", {}},
       large{"imdb", "bert-base-uncased", "bad_t", {}};
   small.memory.process = 3e8;
-  large.memory.process = 3e8, large.memory.leaf = 2e9, large.memory.grains = 4;  // three buffers on one rank
+  large.memory.process = 3e8, large.memory.leaf = 2e9, large.memory.grains = 4;  // two buffers on one rank
   plan.memory = {small, large};
   Site site;
   EXPECT_TRUE(memory_warnings(plan, site).empty());  // nothing is asked for
@@ -186,7 +186,7 @@ TEST(Site, WarnsOfRunsThatNeedMoreMemoryThanItGives) {
   ASSERT_EQ(warned.size(), 1u);
   EXPECT_EQ(
       warned[0].rfind(
-          "bert-base-uncased on imdb: a rank needs about 6.7 GiB (bad_t), the site gives it 4.0 GiB", 0),
+          "bert-base-uncased on imdb: a rank needs about 4.56 GiB (bad_t), the site gives it 4.00 GiB", 0),
       0u)
       << warned[0];
   site.cpus_per_rank = 2;
