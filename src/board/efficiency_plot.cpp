@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "board/svg.hpp"
+#include "core/counted.hpp"
 
 namespace expunge::board {
 namespace {
@@ -74,8 +75,8 @@ std::string efficiency_svg(const std::string& title, const std::vector<Efficienc
             fmt::format(R"(<line class="whisker {0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{3:.1f}"/>)",
                         style, x, kFrame.y(y, std::max(0.0, v - half)), kFrame.y(y, v + half));
       out += fmt::format(
-          R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{} rank{}: {:.1f} %</title></circle>)",
-          style, x, kFrame.y(y, v), p.ranks, p.ranks == 1 ? "" : "s", v);
+          R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}: {:.1f} %</title></circle>)", style,
+          x, kFrame.y(y, v), counted(p.ranks, "rank"), v);
     }
     out += fmt::format(R"(<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>)", style,
                        kFrame.width - kFrame.right + 8, kFrame.top + 12 + 16 * static_cast<double>(n),

@@ -6,6 +6,7 @@
 #include "board/efficiency_plot.hpp"
 #include "cli/scaling.hpp"
 #include "cli/table.hpp"
+#include "core/counted.hpp"
 #include "core/text.hpp"
 
 namespace expunge::cli {
@@ -24,13 +25,13 @@ const nlohmann::json& first_launch(const ScalingMeasurement& measured) {
 std::string headline(const ScalingMeasurement& measured) {
   const auto& one = first_launch(measured);
   return fmt::format(
-      "{}: {}, {} scaling, {} samples a step{} in grains of {}, {} steps, {} launch{}, {} CPU{}, transport "
+      "{}: {}, {} scaling, {} samples a step{} in grains of {}, {} steps, {} launch{}, {}, transport "
       "{}\n",
       measured.sweep, one.at("what").get<std::string>(), measured.weak ? "weak" : "strong",
       one.at("samples").get<std::int64_t>(), measured.weak ? " and rank" : "",
       one.at("grain").get<std::int64_t>(), one.at("steps").get<std::int64_t>(),
       measured.launches.at({1, 0}).size(), measured.launches.at({1, 0}).size() == 1 ? "" : "es",
-      measured.cpus, measured.cpus == 1 ? "" : "s",
+      counted(measured.cpus, "CPU"),
       measured.launches.rbegin()->second.front().at("transport").get<std::string>());
 }
 
@@ -46,9 +47,9 @@ std::string measured_table(const ScalingMeasurement& measured, const ScalingResu
                     r.oversubscribed ? "more than CPUs" : ""});
   return text_table(rows) +
          fmt::format(
-             "best single process: {} thread{}; efficiency: samples a second and rank, one rank's being "
+             "best single process: {}; efficiency: samples a second and rank, one rank's being "
              "100 %, {}\n",
-             result.best_single.second, result.best_single.second == 1 ? "" : "s",
+             counted(result.best_single.second, "thread"),
              measured.launches.at({1, 0}).size() > 1 ? "mean over launches with its 95 % interval"
                                                      : "of one launch, so without an interval");
 }
@@ -65,15 +66,15 @@ std::string assumptions(const ScalingMeasurement& measured, const ScalingResult&
   for (const int r : result.fitted_ranks) ranks.push_back(std::to_string(r));
   return fmt::format(
       "measured: {:.3f} ms a grain with {} cores at work ({:.3f} ms with one), {:.3f} ms after the sum, {} a "
-      "sum, {} grain{}{}\n"
+      "sum, {}{}\n"
       "fitted:   inside a node {}, additions included, to {} ordered sums on {} ranks (largest error {} %)\n"
-      "assumed:  across nodes {} (--network), {} rank{} a node that share one connection (--ranks-per-node); "
+      "assumed:  across nodes {} (--network), {} a node that share one connection (--ranks-per-node); "
       "messages do not overlap with compute; no rank is late; {}\n",
       cost.grain_s * 1e3, result.fitted_ranks.back(), cost.grain_alone_s * 1e3, cost.fixed_s * 1e3,
-      human_bytes(cost.sum_bytes), cost.grains, cost.grains == 1 ? "" : "s", cost.weak ? " a rank" : "",
+      human_bytes(cost.sum_bytes), counted(cost.grains, "grain"), cost.weak ? " a rank" : "",
       link_text(result.fit.link), result.fit.count, join(ranks, ", "),
-      fmt::format("{:.0f}", 100 * result.fit.worst), link_text(measured.network), measured.ranks_per_node,
-      measured.ranks_per_node == 1 ? "" : "s",
+      fmt::format("{:.0f}", 100 * result.fit.worst), link_text(measured.network),
+      counted(measured.ranks_per_node, "rank"),
       cost.weak ? "input is as fast for any number of ranks"
                 : "ranks beyond the grains of a step have nothing to do");
 }

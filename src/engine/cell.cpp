@@ -18,6 +18,7 @@
 #include "metrics/sums.hpp"
 #include "models/torch/recompute.hpp"
 #include "store/store_file.hpp"
+#include "sweep/evaluated.hpp"
 
 namespace expunge {
 namespace {
@@ -95,11 +96,6 @@ std::vector<std::int64_t> sample_ids(const std::vector<std::int64_t>& ids, std::
   return out;
 }
 
-bool is_evaluated(const nlohmann::json& evaluate_settings, const char* split) {
-  const auto asked = evaluate_settings.find("splits");  // absent: all
-  return asked == evaluate_settings.end() || std::find(asked->begin(), asked->end(), split) != asked->end();
-}
-
 // Collective. Evaluates the student on the splits that are asked for and fills splits, row and (where asked)
 // outputs. May train the student, in the end (`setup`: the run's own).
 void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
@@ -110,8 +106,8 @@ void evaluate_cell(Node& node, const sweep::Cell& cell, const SweepFacts& sweep,
   inputs.method = cell.method;
   inputs.classes = node.dataset.info().task_classes();
   inputs.seed = settings.at("seed").get<std::uint64_t>();
-  const bool on_retain = is_evaluated(settings, "retain");
-  const bool on_val = is_evaluated(settings, "val") && !node.splits.val.empty();
+  const bool on_retain = sweep::is_evaluated(settings, "retain");
+  const bool on_val = sweep::is_evaluated(settings, "val") && !node.splits.val.empty();
   const auto train =
       node.outputs(*node.model, data::Side::kTrain, on_retain ? node.splits.train : node.splits.forget);
   const auto val =

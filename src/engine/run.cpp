@@ -12,6 +12,7 @@
 #include <set>
 
 #include "comm/abort_hook.hpp"
+#include "core/counted.hpp"
 #include "core/error.hpp"
 #include "core/fault.hpp"
 #include "core/files.hpp"
@@ -250,9 +251,8 @@ class SweepRun {
     all_ = comm::make_transport(world_, "auto", bench_->gpu);
     group_ = comm::make_transport(*host_group, "auto", bench_->gpu);
     if (world_.rank() == 0)
-      log::info("{}: {} cells, {} originals; {} rank{} in {} group{} of up to {}", plan_.name, items_.size(),
-                originals_.size(), world_.size(), world_.size() > 1 ? "s" : "", groups_,
-                groups_ > 1 ? "s" : "", per_cell);
+      log::info("{}: {} cells, {} originals; {} in {} of up to {}", plan_.name, items_.size(),
+                originals_.size(), counted(world_.size(), "rank"), counted(groups_, "group"), per_cell);
   }
 
   // By all ranks together when they are few.

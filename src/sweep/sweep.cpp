@@ -11,6 +11,7 @@
 #include "metrics/metric.hpp"
 #include "sweep/axes.hpp"
 #include "sweep/canonical_text.hpp"
+#include "sweep/evaluated.hpp"
 #include "sweep/outline.hpp"
 #include "sweep/sections.hpp"
 
@@ -164,9 +165,7 @@ class Expansion {
     out.flops = plan.flops;
     out.total_steps = plan.steps;
     const auto evaluated = [&](const char* split, std::int64_t samples) {
-      const auto asked = base.evaluate.find("splits");
-      const bool all = asked == base.evaluate.end();
-      return all || std::find(asked->begin(), asked->end(), split) != asked->end() ? samples : 0;
+      return is_evaluated(base.evaluate, split) ? samples : 0;
     };
     const std::int64_t samples = method_sizes.forget +
                                  evaluated("retain", sizes.train - method_sizes.forget) + sizes.test +

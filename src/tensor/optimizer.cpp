@@ -164,16 +164,14 @@ double schedule_factor(const config::TrainOptions& o, std::int64_t step, std::in
 
 double gradient_norm(const torch::Tensor& flat) {
   if (flat.numel() == 0) return 0;
-  if (flat.device().is_cpu()) return std::sqrt(sum_of_squares(flat.data_ptr<float>(), flat.numel()));
+  if (flat.device().is_cpu()) return norm_of_blocks(block_squares(flat, 0, flat.numel()));
   // Block sums on the device, added in block order on the host.
   const std::int64_t blocks = (flat.numel() + kBlock - 1) / kBlock;
   torch::Tensor padded = torch::zeros({blocks * kBlock}, flat.options());
   padded.narrow(0, 0, flat.numel()).copy_(flat);
   const torch::Tensor sums =
       padded.to(torch::kDouble).square_().view({blocks, kBlock}).sum(1).to(torch::kCPU);
-  double sum = 0;
-  for (std::int64_t b = 0; b < blocks; ++b) sum += sums.data_ptr<double>()[b];
-  return std::sqrt(sum);
+  return norm_of_blocks({sums.data_ptr<double>(), sums.data_ptr<double>() + blocks});
 }
 
 std::vector<double> block_squares(const torch::Tensor& flat, std::int64_t first, std::int64_t last) {
