@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "tasks/answers.hpp"
 #include "tasks/task.hpp"
+#include "tasks/token_loss.hpp"
 
 namespace expunge::tasks {
 namespace {
@@ -17,11 +18,11 @@ torch::Tensor behind(const torch::Tensor& targets) { return targets.slice(1, 1);
 torch::Tensor before_last(const torch::Tensor& x) { return x.slice(1, 0, x.size(1) - 1); }
 torch::Tensor counted(const torch::Tensor& targets) { return behind(targets).ne(kIgnored).to(torch::kFloat); }
 
-// Log-probabilities of the next token, [n, tokens - 1, vocabulary], float.
-torch::Tensor next_token_log_probabilities(const models::Tensors& outputs, double temperature = 1) {
-  torch::Tensor z = before_last(outputs.at("logits")).to(torch::kFloat);
-  if (temperature != 1) z = z / temperature;
-  return at::log_softmax(z, -1);
+// Log-probabilities of the next token, [n, tokens, vocabulary], float.
+torch::Tensor token_log_probabilities(const models::Tensors& outputs, double temperature = 1) {
+  const torch::Tensor& z = outputs.at("logits");
+  return temperature == 1 ? at::log_softmax(z, -1, torch::kFloat)
+                          : at::log_softmax(z.to(torch::kFloat) / temperature, -1);
 }
 
 // Mean over the counted positions [n, tokens - 1] of each sample.
@@ -29,12 +30,10 @@ torch::Tensor mean_over(const torch::Tensor& x, const torch::Tensor& mask) {
   return (x * mask).sum(1) / mask.sum(1).clamp_min(1);
 }
 
-// Negative log-likelihood at each position, 0 where it does not count.
+// Negative log-likelihood at each position [n, tokens - 1], 0 where it does not count.
 torch::Tensor at_positions(const models::Tensors& outputs, const torch::Tensor& targets) {
-  const torch::Tensor next = behind(targets);
-  const torch::Tensor picked =
-      next_token_log_probabilities(outputs).gather(2, next.clamp_min(0).unsqueeze(2)).squeeze(2);
-  return -picked * counted(targets);
+  const torch::Tensor none = at::full({targets.size(0), 1}, kIgnored, targets.options());
+  return -before_last(log_probability_of(at::cat({behind(targets), none}, 1), outputs.at("logits")));
 }
 
 torch::Tensor right(const models::Tensors& outputs, const torch::Tensor& targets) {
@@ -66,9 +65,10 @@ class CausalLm : public Task {
 
   torch::Tensor divergence(const models::Tensors& teacher, const models::Tensors& student,
                            double temperature) const override {
-    const torch::Tensor t = next_token_log_probabilities(teacher, temperature).detach(),
-                        s = next_token_log_probabilities(student, temperature);
-    return mean_over((t.exp() * (t - s)).sum(-1), student.at(kCounted)) * (temperature * temperature);
+    const torch::Tensor t = token_log_probabilities(teacher, temperature).detach(),
+                        s = token_log_probabilities(student, temperature);
+    return mean_over(before_last((t.exp() * (t - s)).sum(-1)), student.at(kCounted)) *
+           (temperature * temperature);
   }
 
   torch::Tensor correct(const models::Tensors& outputs, const torch::Tensor& targets) const override {
@@ -116,7 +116,7 @@ class CausalLm : public Task {
 
   // One token a position, from the distribution there.
   torch::Tensor drawn(const models::Tensors& outputs, const Batch& b, const Rng& rng) const override {
-    const torch::Tensor cumulated = next_token_log_probabilities(outputs).detach().exp().cumsum(-1);
+    const torch::Tensor cumulated = before_last(token_log_probabilities(outputs)).detach().exp().cumsum(-1);
     torch::Tensor u = torch::zeros({b.size(), cumulated.size(1), 1}, torch::kFloat);
     for (std::int64_t i = 0; i < b.size(); ++i) {
       const Rng own = rng.sub(static_cast<std::uint64_t>(b.ids[static_cast<std::size_t>(i)]));

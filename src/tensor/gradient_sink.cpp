@@ -42,6 +42,19 @@ class GradientSink::Hook : public torch::autograd::FunctionPreHook {
     return {torch::Tensor()};
   }
   void displace() { state_->displaced = true; }
+  bool deliver(const std::function<void(torch::Tensor)>& fill) {
+    if (!state_->flat.defined() || state_->how != Write::kReplace) return false;
+    torch::Tensor& window = (*state_->into)[entry_];
+    if (!state_->arrived[entry_]) {
+      fill(window);
+      state_->arrived[entry_] = true;
+    } else {
+      const torch::Tensor more = at::empty_like(window);
+      fill(more);
+      window.add_(more);
+    }
+    return true;
+  }
 
  private:
   std::shared_ptr<State> state_;
@@ -71,6 +84,13 @@ void GradientSink::open(const torch::Tensor& flat, Write how) {
     for (std::size_t i = 0; i < entries.size(); ++i) windows.push_back(state_->layout->view_of(flat, i));
   state_->flat = flat, state_->how = how, state_->into = &windows;
   state_->arrived.assign(entries.size(), false);
+}
+
+bool GradientSink::deliver(const torch::Tensor& parameter, const std::function<void(torch::Tensor)>& fill) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& hook : torch::autograd::impl::hooks(parameter))
+    if (auto* own = dynamic_cast<Hook*>(hook.get())) return own->deliver(fill);
+  return false;
 }
 
 void GradientSink::close() {

@@ -2,6 +2,7 @@
 // buffer of zeros first and reads it back for every gradient; here a gradient is read once and written once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,11 @@ class GradientSink {
   enum class Write { kReplace, kAdd };
   // `flat` [layout.size()]. What is behind an earlier open() is dropped.
   void open(const torch::Tensor& flat, Write how);
+  // For backward passes that write this parameter's gradient themselves: calls fill(place) [place: as the
+  // parameter, contiguous, to be overwritten] and returns true when a sink that replaces is open; later
+  // gradients of the same pass are added in the order of these calls. False: the gradient has to be handed on
+  // to autograd.
+  static bool deliver(const torch::Tensor& parameter, const std::function<void(torch::Tensor)>& fill);
   // After the backward pass: fills up what got no gradient.
   void close();
 

@@ -6,6 +6,8 @@
 
 #include "core/text.hpp"
 #include "models/config_json.hpp"
+#include "models/torch/in_place.hpp"
+#include "models/torch/matrix_convolution.hpp"
 #include "models/torch/recorder.hpp"
 
 namespace expunge::models {
@@ -38,7 +40,8 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
 }
 
 torch::Tensor Linear::forward(const torch::Tensor& x, bool shared) {
-  const torch::Tensor y = at::linear(x, weight, bias);
+  const torch::Tensor y =
+      writes_in_place(weight) ? linear_in_place(x, weight, bias) : at::linear(x, weight, bias);
   if (Recorder* r = Recorder::active())
     r->uses.push_back({shared ? LayerUse::kShared : LayerUse::kLinear, weight, bias, x, y});
   if (!lora_a.defined()) return y;
@@ -81,6 +84,9 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int6
 }
 
 torch::Tensor Conv2d::forward(const torch::Tensor& x, std::int64_t padding) {
+  const bool plain = !bias.defined() && groups_ == 1 && dilation_ == 1 && !Recorder::active();
+  if (plain && suits_matrix_convolution(x, weight, stride_, padding))
+    return matrix_convolution(x, weight, stride_, padding);
   const torch::Tensor y = at::conv2d(x, weight, bias, stride_, padding, dilation_, groups_);
   if (Recorder* r = Recorder::active())
     r->uses.push_back({LayerUse::kConvolution, weight, bias, x, y, 1, stride_, padding, dilation_, groups_});
@@ -92,6 +98,7 @@ Embedding::Embedding(std::int64_t count, std::int64_t width, std::int64_t row) :
 }
 
 torch::Tensor Embedding::forward(const torch::Tensor& ids) {
+  if (writes_in_place(weight)) return embedding_in_place(weight, ids, padding);
   const torch::Tensor y = at::embedding(weight, ids, padding);
   if (Recorder* r = Recorder::active())
     r->uses.push_back({LayerUse::kEmbedding, weight, {}, ids, y, padding});
