@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Ours against the Python peers, in turns on this machine, and ratios of what they reached.
 #
-#   tests/bench/against_peers.sh --peers DIR [--data DIR] [--only ROW,...] [--quick] [--rounds N] [--python PROGRAM]
-#                                [--out DIR] [--reference FILE | --write FILE]
+#   tests/bench/against_peers.sh --peers DIR [--data DIR] [--only ROW,...] [--quick] [--rounds N] [--cells N] [--models NAME,...]
+#                                [--python PROGRAM] [--out DIR] [--reference FILE | --write FILE]
 #
 #   --peers      step_throughput.py, sweep_hf.py, unlearn_hf.py, reduce_json.py, requirements.txt
 #   --data       data sets as the peers want them (cifar100/cifar-100-binary ...); default $EXPUNGE_DATA_ROOT
-#   --only       of: step bf16 sweep short disturbed ranks sum reduce overhead gpu; default all
+#   --only       of: step bf16 sweep serial short disturbed ranks sum reduce overhead gpu; default all
 #   --quick      few steps, short sweeps, one round: shows that it works, not how fast anything is
+#   --cells      of the row short; default 64
+#   --models     of the rows step and bf16; default all eight
 #   --python     with the packages of requirements.txt; default: an environment made once under ~/.cache/expunge/peers
 #   --out        logs and ratios.txt; default build/against_peers
 #   --reference  ratios to see a regression against; default tests/bench/reference_ratios.txt
@@ -18,15 +20,15 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 expunge=$root/build/bin/expunge
-rows=(step bf16 sweep short disturbed ranks sum reduce overhead gpu)
-peers="" data=${EXPUNGE_DATA_ROOT:-} only="" quick="" rounds="" python="" out=$root/build/against_peers
+rows=(step bf16 sweep serial short disturbed ranks sum reduce overhead gpu)
+peers="" data=${EXPUNGE_DATA_ROOT:-} only="" quick="" rounds="" cells="" models="" python="" out=$root/build/against_peers
 reference=$root/tests/bench/reference_ratios.txt write=""
 
 usage() { echo "against_peers: $1" >&2; exit 2; }
 while (($#)); do
   case $1 in
     --quick) quick=1; shift ;;
-    --peers|--data|--only|--rounds|--python|--out|--reference|--write)
+    --peers|--data|--only|--rounds|--cells|--models|--python|--out|--reference|--write)
       [[ $# -ge 2 ]] || usage "$1 needs a value"
       printf -v "${1#--}" %s "$2"; shift 2 ;;
     -h|--help) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
@@ -42,6 +44,8 @@ peers=$(cd "$peers" && pwd)
 for row in ${only//,/ }; do [[ " ${rows[*]} " == *" $row "* ]] || usage "--only: unknown row $row (have: ${rows[*]})"; done
 [[ -z $rounds || $rounds =~ ^[1-9][0-9]*$ ]] || usage "--rounds $rounds: expected a number"
 rounds=${rounds:-$([[ -n $quick ]] && echo 1 || echo 3)}
+[[ -z $cells || $cells =~ ^[1-9][0-9]*$ ]] || usage "--cells $cells: expected a number"
+cells=${cells:-$([[ -n $quick ]] && echo 2 || echo 64)}
 wanted() { [[ -z $only || ,$only, == *,$1,* ]]; }
 
 mkdir -p "$out"
@@ -107,7 +111,11 @@ needs_data() {
 
 # ---- training steps
 
-models=(resnet20 resnet18-32 resnet18-224 vit-small vit-base bert-small bert-base llama-tiny)
+known_models=(resnet20 resnet18-32 resnet18-224 vit-small vit-base bert-small bert-base llama-tiny)
+IFS=, read -ra models <<< "${models:-$(IFS=,; echo "${known_models[*]}")}"
+for model in "${models[@]}"; do
+  [[ " ${known_models[*]} " == *" $model "* ]] || usage "--models: unknown model $model (have: ${known_models[*]})"
+done
 convolutional=" resnet20 resnet18-32 resnet18-224 "
 # One grain a rank where the default rule (a quarter of the batch) makes grains of one or two samples: each of them writes the whole
 # gradient of 100 M parameters.
@@ -236,10 +244,11 @@ sum_rows() {
 train=$([[ -n $quick ]] && echo 320 || echo 4000) test=$([[ -n $quick ]] && echo 100 || echo 1000)
 peer_methods=$([[ -n $quick ]] && echo finetune,neggrad || echo retrain,finetune,neggrad,random_label,bad_teaching,scrub,salun)
 our_methods=$([[ -n $quick ]] && echo '"finetune", "neggrad"' || echo '"retrain", "finetune", "neggrad", "rand_label", "bad_t", "scrub", "salun"')
-short_seeds=$([[ -n $quick ]] && seq -s , 1 2 || seq -s , 1 64)
+short_seeds=$(seq -s , 1 "$cells")
 peer_options=(--dataset cifar100 --arch resnet18 --max-train "$train" --max-test "$test")
 
-# our_job NAME METHODS RATIOS SEEDS [LINE OF [evaluate]]: the peers' sweep as a job file. bad_t takes as many samples of D_r as D_f has, over both ratios.
+# our_job NAME METHODS RATIOS SEEDS [LINE OF [evaluate]]: the peers' sweep as a job file, a batch being one grain as it is for
+# them. bad_t takes as many samples of D_r as D_f has, over both ratios.
 our_job() {
   cat > "$work/$1.toml" <<TOML
 [sweep]
@@ -255,9 +264,11 @@ test_limit = $test
 [original]
 epochs = 3
 batch = 32
+grain = 32
 [train]
 epochs = 1
 batch = 32
+grain = 32
 [method.bad_t]
 retain_fraction = 0.0638
 reduction = "joint"
@@ -301,9 +312,18 @@ sweep_rows() {
     calc "$peer_s / $ours_s" >> "$work/two"; echo >> "$work/two"
   done
   row sweep/two-at-a-time "$(median < "$work/two")" '>=' 2.0 "ours $ours_s s, peer $peer_s s"
+  absent sweep/bf16 "the peer's sweep knows fp32 alone"
+}
+
+# The same against the peer's runs one after another, with both cores' threads each.
+serial_rows() {
+  needs_python serial && needs_data serial || return 0
+  peer_original || { absent serial "the peer failed (see $out/log.txt)"; return 0; }
+  our_job sweep "$our_methods" "0.02, 0.10" 42
+  local ours_s peer_s
+  ours_s=$(our_sweep sweep)
   peer_s=$(peer_sweep 1 "$peer_methods" 2,10 42)
   row sweep/one-at-a-time "$(calc "$peer_s / $ours_s")" '>=' 2.9 "ours $ours_s s, peer $peer_s s"
-  absent sweep/bf16 "the peer's sweep knows fp32 alone"
 }
 
 short_rows() {
@@ -313,7 +333,7 @@ short_rows() {
   local ours_s peer_s
   peer_s=$(peer_sweep 2 neggrad 2 "$short_seeds")
   ours_s=$(our_sweep short)
-  row short/all-splits "$(calc "$peer_s / $ours_s")" '>=' 2.7 "ours $ours_s s, peer $peer_s s"
+  row short/all-splits "$(calc "$peer_s / $ours_s")" '>=' 2.7 "$cells cells: ours $ours_s s, peer $peer_s s"
   our_job short_few '"neggrad"' 0.02 "${short_seeds//,/, }" 'splits = ["forget", "test"]'
   ours_s=$(our_sweep short_few)
   row short/forget-and-test "$(calc "$peer_s / $ours_s")" '>=' 8 "ours $ours_s s, peer $peer_s s (which evaluates all)"
@@ -358,7 +378,7 @@ echo "$("$expunge" --version) on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinf
 printf '%-34s %8s  %-9s %-14s %-9s %s\n' row ratio target verdict reference ""
 ! wanted step || step_rows fp32
 ! wanted bf16 || step_rows bf16
-for name in sweep short disturbed ranks sum reduce overhead gpu; do ! wanted "$name" || "${name}_rows"; done
+for name in sweep serial short disturbed ranks sum reduce overhead gpu; do ! wanted "$name" || "${name}_rows"; done
 
 if [[ -n $write ]]; then
   { echo "# Ratios of tests/bench/against_peers.sh: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(getconf _NPROCESSORS_ONLN) CPUs, $(date -u +%F)."
