@@ -2,6 +2,8 @@
 // buffer of zeros first and reads it back for every gradient; here a gradient is read once and written once.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -23,8 +25,23 @@ class GradientSink {
   // kReplace: what lies in the buffer is overwritten, and zero where no gradient arrives. kAdd: gradients are
   // added to what lies there; a parameter may get one gradient only, or the order of additions would change.
   enum class Write { kReplace, kAdd };
+  // A run of whole entries: elements [first, last) of the buffer.
+  struct Part {
+    std::int64_t first, last;
+  };
+  // The buffer from its end to its beginning in parts of at least `floats` elements, but the last: in a
+  // backward pass gradients arrive about in this order.
+  std::vector<Part> parts(std::int64_t floats) const;
+
   // `flat` [layout.size()]. What is behind an earlier open() is dropped.
   void open(const torch::Tensor& flat, Write how);
+  // The same, and `ready` is called for one part after the other, in order, as soon as it and those before it
+  // have got their gradients: they are filled up, and not written again. InternalError in a pass that then
+  // brings a parameter of theirs another gradient. Parts that wait for a parameter without gradient are left
+  // to the caller, after close(). `ready` runs on the thread of the backward pass; what it raises ends the
+  // pass. Both arguments outlive the pass.
+  void open(const torch::Tensor& flat, Write how, const std::vector<Part>& parts,
+            std::function<void()> ready);
   // After the backward pass: fills up what got no gradient.
   void close();
 
