@@ -333,7 +333,8 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
   else if (mode.record_statistics)
     statistics = torch::zeros_like(statistics);
   bind_statistics(mode.record_statistics ? statistics : torch::Tensor());
-  if (graphs) graphs->begin_grain(mode.record_statistics ? statistics : torch::Tensor());
+  if (graphs && layout.apart.empty() && mode.kind != StepMode::kSquares)
+    graphs->begin_grain(mode.record_statistics ? statistics : torch::Tensor());
   const Batch b = load_grain(plan, index);
   look_ahead(plan, index + 1);
   if (mode.kind == StepMode::kSquares) {
@@ -343,6 +344,7 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
     std::vector<torch::Tensor> sums = weighed_terms(plan, b, loss, mode, grain);
     backward(sums, leaf, how, b.size());
   }
+  if (graphs) graphs->end_grain();
   if (mode.record_statistics) {  // the mean of the step's statistics is weighted by samples
     statistics.mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
     if (how == Write::kAdd) leaf.narrow(0, layout.statistics_at(), layout.statistics).add_(statistics);

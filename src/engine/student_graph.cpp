@@ -53,6 +53,7 @@ class SameDraws {
 struct StudentGraphs::Form {
   int seen = 0;
   bool hopeless = false;
+  bool fresh = false;                          // replayed forward, and not yet backward
   std::unique_ptr<tensor::Captured> captured;  // null: not yet
   models::Tensors inputs, outputs;
   std::vector<std::string> names;        // of outputs with a way back
@@ -68,7 +69,9 @@ class StudentGraphs::Back : public torch::autograd::Node {
       : form_(std::move(form)), layout_(layout) {}
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
-    const torch::NoGradGuard no_grad;
+    EXPUNGE_CHECK(!torch::GradMode::is_enabled(), "a captured pass has no second derivative");
+    EXPUNGE_CHECK(form_->fresh, "a captured pass has one way back");
+    form_->fresh = false;
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       if (gradients[i].defined())
         form_->gradients[i].copy_(gradients[i]);
@@ -93,11 +96,11 @@ StudentGraphs::~StudentGraphs() = default;
 
 void StudentGraphs::begin_grain(const torch::Tensor& statistics) {
   statistics_ = statistics;
-  used_ = false;
+  open_ = true;
 }
 
 bool StudentGraphs::may_replay(const models::Tensors& inputs) const {
-  if (used_ || !torch::GradMode::is_enabled() || models::Recorder::active() || models::Recomputing::active())
+  if (!open_ || !torch::GradMode::is_enabled() || models::Recorder::active() || models::Recomputing::active())
     return false;
   const auto& trained = parameters_.parameters();
   return !trained.empty() &&
@@ -127,6 +130,7 @@ void StudentGraphs::record(Form& form, const models::Tensors& inputs, const Pass
   // Kept by recordings that are none: these run them again.
   captured->record(
       [&form, run = pass.run] {
+        const torch::AutoGradMode with_gradients(true);
         form.live = run(form.inputs);
         const torch::NoGradGuard no_grad;
         for (auto& [name, value] : form.live) {
@@ -147,6 +151,7 @@ void StudentGraphs::record(Form& form, const models::Tensors& inputs, const Pass
       [&form, &sink = parameters_.sink()] {
         std::vector<torch::Tensor> roots;
         for (const auto& name : form.names) roots.push_back(form.live.at(name));
+        const auto outer = sink.set_aside();  // of the pass that this is a part of
         sink.open(form.flat, tensor::GradientSink::Write::kReplace);
         torch::autograd::backward(roots, form.gradients);
         sink.close();
@@ -179,7 +184,8 @@ std::optional<models::Tensors> StudentGraphs::outputs(const models::Tensors& inp
       return std::nullopt;
     }
   }
-  used_ = true;
+  open_ = false;
+  form->fresh = true;
   const torch::NoGradGuard no_grad;
   for (const auto& [name, value] : inputs) form->inputs.at(name).copy_(value);
   form->captured->forward();

@@ -23,12 +23,14 @@ class StudentGraphs {
                 std::function<std::unique_ptr<tensor::Captured>()> make);
   ~StudentGraphs();
 
-  // A new grain begins; its BatchNorms write their statistics to `statistics`, undefined: nowhere.
+  // Passes may be replayed from here to end_grain(): those of a grain with one backward pass. Its BatchNorms
+  // write their statistics to `statistics`, undefined: nowhere.
   void begin_grain(const torch::Tensor& statistics);
+  void end_grain() { open_ = false; }
   // The model's outputs for these inputs, with a way back to its parameters; nothing where the pass has to
-  // run as ever: for the first grains of a form, for a second pass within a grain, without gradients, with
-  // inputs that want gradients, while layers are recorded, and for a form that cannot be captured (which is
-  // logged once). `run` is the pass; `bind` makes the BatchNorms write to another tensor.
+  // run as ever: outside of grains, for the first grains of a form, for a second pass within a grain, without
+  // gradients, with inputs that want gradients, while layers are recorded, and for a form that cannot be
+  // captured (which is logged once). `run` is the pass; `bind` makes the BatchNorms write to another tensor.
   struct Pass {
     std::function<models::Tensors(const models::Tensors& inputs)> run;
     std::function<void(const torch::Tensor& statistics)> bind;
@@ -49,7 +51,7 @@ class StudentGraphs {
   std::function<std::unique_ptr<tensor::Captured>()> make_;
   std::map<std::string, std::shared_ptr<Form>> forms_;
   torch::Tensor statistics_;
-  bool used_ = false;  // by a pass of the running grain
+  bool open_ = false;  // between begin_grain() and end_grain(), until a pass was replayed
   std::int64_t replays_ = 0;
 };
 

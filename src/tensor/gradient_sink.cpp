@@ -4,68 +4,75 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "core/error.hpp"
 #include "tensor/flat_parameters.hpp"
 
 namespace expunge::tensor {
 
-struct GradientSink::State {
-  const FlatBuffer* layout = nullptr;
-  torch::Tensor flat;  // undefined: closed
+// What is open.
+struct GradientSink::Pass {
+  torch::Tensor flat;  // undefined: nothing is
   Write how = Write::kReplace;
-  std::vector<bool> arrived;                                  // by entry
-  std::map<const void*, std::vector<torch::Tensor>> windows;  // of every buffer so far, by entry
-  bool displaced = false;
-  std::vector<torch::Tensor>* into = nullptr;  // of `flat`
-
-  // Of a pass in parts.
+  std::vector<bool> arrived;                   // by entry
+  std::vector<torch::Tensor>* into = nullptr;  // windows of `flat`, by entry
+  // In parts.
   const std::vector<Part>* parts = nullptr;
   std::function<void()> ready;
   std::vector<std::int64_t> missing;  // entries without a gradient, by part
   std::size_t handed = 0;             // parts that are ready
 
   // Elements from here on are no longer this object's to write.
-  std::int64_t open_end() const { return parts && handed > 0 ? (*parts)[handed - 1].first : flat.numel(); }
+  std::int64_t end() const { return parts && handed > 0 ? (*parts)[handed - 1].first : flat.numel(); }
+};
+
+struct GradientSink::State {
+  const FlatBuffer* layout = nullptr;
+  std::map<const void*, std::vector<torch::Tensor>> windows;  // of every buffer so far, by entry
+  bool displaced = false;
+  Pass open;
 
   void take(std::size_t entry, const torch::Tensor& gradient) {
     const torch::NoGradGuard no_grad;
-    torch::Tensor& window = (*into)[entry];
+    torch::Tensor& window = (*open.into)[entry];
     const auto& e = layout->entries[entry];
-    EXPUNGE_CHECK(how == Write::kReplace || !arrived[entry], "{} gets a second gradient of one pass", e.name);
-    EXPUNGE_CHECK(e.offset < open_end(), "{} gets a gradient after its part is ready", e.name);
-    if (how == Write::kReplace && !arrived[entry])
+    EXPUNGE_CHECK(open.how == Write::kReplace || !open.arrived[entry],
+                  "{} gets a second gradient of one pass", e.name);
+    EXPUNGE_CHECK(e.offset < open.end(), "{} gets a gradient after its part is ready", e.name);
+    if (open.how == Write::kReplace && !open.arrived[entry])
       window.copy_(gradient);
     else
       window.add_(gradient);
-    const bool first = !arrived[entry];
-    arrived[entry] = true;
-    if (parts && first) count(e.offset);
+    const bool first = !open.arrived[entry];
+    open.arrived[entry] = true;
+    if (open.parts && first) count(e.offset);
   }
 
   // A gradient of the entry at `offset` has arrived.
   void count(std::int64_t offset) {
+    const auto& parts = *open.parts;
     const auto part =
-        std::find_if(parts->begin(), parts->end(), [&](const Part& p) { return p.first <= offset; });
-    --missing[static_cast<std::size_t>(part - parts->begin())];
-    while (handed < parts->size() && missing[handed] == 0) {
-      const auto [from, to] = (*parts)[handed];
-      if (how == Write::kReplace) fill_up(from, to);
-      ++handed;
-      ready();
+        std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.first <= offset; });
+    --open.missing[static_cast<std::size_t>(part - parts.begin())];
+    while (open.handed < parts.size() && open.missing[open.handed] == 0) {
+      const auto [from, to] = parts[open.handed];
+      if (open.how == Write::kReplace) fill_up(from, to);
+      ++open.handed;
+      open.ready();
     }
   }
 
   // Zeros in elements [from, to) that are no entry's with a gradient.
   void fill_up(std::int64_t from, std::int64_t to) {
     const auto zero_until = [&](std::int64_t end) {
-      if (end > from) flat.narrow(0, from, end - from).zero_();
+      if (end > from) open.flat.narrow(0, from, end - from).zero_();
     };
     const auto& entries = layout->entries;
     auto entry = std::lower_bound(entries.begin(), entries.end(), from,
                                   [](const FlatEntry& e, std::int64_t at) { return e.offset < at; });
     for (; entry != entries.end() && entry->offset < to; ++entry) {
-      if (!arrived[static_cast<std::size_t>(entry - entries.begin())]) continue;
+      if (!open.arrived[static_cast<std::size_t>(entry - entries.begin())]) continue;
       zero_until(entry->offset);
       from = entry->offset + entry->numel;
     }
@@ -78,7 +85,7 @@ class GradientSink::Hook : public torch::autograd::FunctionPreHook {
   Hook(std::shared_ptr<State> state, std::size_t entry) : state_(std::move(state)), entry_(entry) {}
   // An undefined gradient is not accumulated.
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& gradients) override {
-    if (!state_->flat.defined() || gradients.size() != 1 || !gradients[0].defined()) return gradients;
+    if (!state_->open.flat.defined() || gradients.size() != 1 || !gradients[0].defined()) return gradients;
     state_->take(entry_, gradients[0]);
     return {torch::Tensor()};
   }
@@ -102,7 +109,7 @@ GradientSink::GradientSink(const std::vector<torch::Tensor>& parameters, const F
   }
 }
 
-GradientSink::~GradientSink() { state_->flat = torch::Tensor(); }
+GradientSink::~GradientSink() { state_->open = {}; }
 
 std::vector<GradientSink::Part> GradientSink::parts(std::int64_t floats) const {
   std::vector<Part> out;
@@ -122,33 +129,38 @@ void GradientSink::open(const torch::Tensor& flat, Write how) {
   auto& windows = state_->windows[flat.data_ptr()];
   if (windows.empty())
     for (std::size_t i = 0; i < entries.size(); ++i) windows.push_back(state_->layout->view_of(flat, i));
-  state_->flat = flat, state_->how = how, state_->into = &windows;
-  state_->arrived.assign(entries.size(), false);
-  state_->parts = nullptr, state_->handed = 0;
+  Pass pass;
+  pass.flat = flat, pass.how = how, pass.into = &windows;
+  pass.arrived.assign(entries.size(), false);
+  state_->open = std::move(pass);
 }
 
 void GradientSink::open(const torch::Tensor& flat, Write how, const std::vector<Part>& parts,
                         std::function<void()> ready) {
   open(flat, how);
-  state_->missing.assign(parts.size(), 0);
+  std::vector<std::int64_t> missing(parts.size());
   for (const auto& e : state_->layout->entries) {
     const auto part =
         std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.first <= e.offset; });
     EXPUNGE_CHECK(part != parts.end(), "{} is in no part", e.name);
-    ++state_->missing[static_cast<std::size_t>(part - parts.begin())];
+    ++missing[static_cast<std::size_t>(part - parts.begin())];
   }
-  state_->parts = &parts;
-  state_->ready = std::move(ready);
+  state_->open.missing = std::move(missing);
+  state_->open.parts = &parts;
+  state_->open.ready = std::move(ready);
 }
 
 void GradientSink::close() {
-  const torch::Tensor flat = state_->flat;
-  if (flat.defined() && state_->how == Write::kReplace) {
+  if (state_->open.flat.defined() && state_->open.how == Write::kReplace) {
     const torch::NoGradGuard no_grad;
-    state_->fill_up(0, state_->open_end());
+    state_->fill_up(0, state_->open.end());
   }
-  state_->flat = torch::Tensor();
-  state_->parts = nullptr, state_->ready = nullptr;
+  state_->open = {};
+}
+
+std::shared_ptr<const void> GradientSink::set_aside() {
+  const auto kept = std::make_shared<Pass>(std::exchange(state_->open, {}));
+  return {kept.get(), [state = state_, kept](const void*) { state->open = std::move(*kept); }};
 }
 
 }  // namespace expunge::tensor

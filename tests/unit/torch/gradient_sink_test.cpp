@@ -107,6 +107,25 @@ TEST(GradientSink, RefusesAGradientForAPartThatIsReady) {
   EXPECT_THROW(flat.sink().open(buffer, GradientSink::Write::kReplace, few, [] {}), InternalError);
 }
 
+TEST(GradientSink, LetsAnotherPassInsideOfOne) {
+  Net net;
+  FlatParameters flat(net, torch::kCPU, all, "all");
+  GradientSink& sink = flat.sink();
+  const torch::Tensor want = expected(flat, net, 2), other = expected(flat, net, 5);
+  torch::Tensor buffer = torch::full_like(want, 7), inner = buffer.clone();
+  sink.open(buffer, GradientSink::Write::kReplace);
+  {
+    const auto outer = sink.set_aside();
+    sink.open(inner, GradientSink::Write::kReplace);
+    net.loss(5).backward();
+    sink.close();
+  }
+  net.loss(2).backward();
+  sink.close();
+  EXPECT_TRUE(buffer.equal(want));
+  EXPECT_TRUE(inner.equal(other));
+}
+
 TEST(GradientSink, AddsToWhatLiesInTheBuffer) {
   Net net;
   FlatParameters flat(net, torch::kCPU, all, "all");
