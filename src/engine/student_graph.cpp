@@ -151,7 +151,6 @@ void StudentGraphs::record(Form& form, const models::Tensors& inputs, const Pass
       [&form, &sink = parameters_.sink()] {
         std::vector<torch::Tensor> roots;
         for (const auto& name : form.names) roots.push_back(form.live.at(name));
-        const auto outer = sink.set_aside();  // of the pass that this is a part of
         sink.open(form.flat, tensor::GradientSink::Write::kReplace);
         torch::autograd::backward(roots, form.gradients);
         sink.close();

@@ -1,5 +1,6 @@
 #include "tensor/gradient_sink.hpp"
 
+#include <torch/csrc/autograd/graph_task.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
@@ -11,8 +12,13 @@
 
 namespace expunge::tensor {
 
+namespace {
+
+using Part = GradientSink::Part;
+using Write = GradientSink::Write;
+
 // What is open.
-struct GradientSink::Pass {
+struct Pass {
   torch::Tensor flat;  // undefined: nothing is
   Write how = Write::kReplace;
   std::vector<bool> arrived;                   // by entry
@@ -27,11 +33,17 @@ struct GradientSink::Pass {
   std::int64_t end() const { return parts && handed > 0 ? (*parts)[handed - 1].first : flat.numel(); }
 };
 
+// Some backward pass runs on this thread: what is opened now belongs to a pass inside of it.
+bool inside_a_pass() { return torch::autograd::get_current_graph_task_id() != -1; }
+
+}  // namespace
+
 struct GradientSink::State {
   const FlatBuffer* layout = nullptr;
   std::map<const void*, std::vector<torch::Tensor>> windows;  // of every buffer so far, by entry
   bool displaced = false;
   Pass open;
+  std::vector<Pass> outer;  // open again when the passes inside of them are closed
 
   void take(std::size_t entry, const torch::Tensor& gradient) {
     const torch::NoGradGuard no_grad;
@@ -109,7 +121,7 @@ GradientSink::GradientSink(const std::vector<torch::Tensor>& parameters, const F
   }
 }
 
-GradientSink::~GradientSink() { state_->open = {}; }
+GradientSink::~GradientSink() { state_->open = {}, state_->outer.clear(); }
 
 std::vector<GradientSink::Part> GradientSink::parts(std::int64_t floats) const {
   std::vector<Part> out;
@@ -132,6 +144,10 @@ void GradientSink::open(const torch::Tensor& flat, Write how) {
   Pass pass;
   pass.flat = flat, pass.how = how, pass.into = &windows;
   pass.arrived.assign(entries.size(), false);
+  if (!inside_a_pass())
+    state_->outer.clear();  // left behind by passes that failed
+  else if (state_->open.flat.defined())
+    state_->outer.push_back(std::move(state_->open));
   state_->open = std::move(pass);
 }
 
@@ -156,11 +172,9 @@ void GradientSink::close() {
     state_->fill_up(0, state_->open.end());
   }
   state_->open = {};
-}
-
-std::shared_ptr<const void> GradientSink::set_aside() {
-  const auto kept = std::make_shared<Pass>(std::exchange(state_->open, {}));
-  return {kept.get(), [state = state_, kept](const void*) { state->open = std::move(*kept); }};
+  if (!inside_a_pass() || state_->outer.empty()) return;
+  state_->open = std::move(state_->outer.back());
+  state_->outer.pop_back();
 }
 
 }  // namespace expunge::tensor

@@ -44,12 +44,8 @@ class GradientSink {
             std::function<void()> ready);
   // After the backward pass: fills up what got no gradient.
   void close();
-  // While the result lives, what is open is not; other passes may open and close this inside of one. Then it
-  // is open again as it was.
-  [[nodiscard]] std::shared_ptr<const void> set_aside();
 
  private:
-  struct Pass;
   struct State;
   class Hook;
   std::shared_ptr<State> state_;  // shared with the hooks
