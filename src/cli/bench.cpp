@@ -35,7 +35,10 @@ int run(Args& args) {
   request["model"] = args.option("--model", "NAME", "resnet20", "step: model");
   request["config"] =
       args.option("--config", "FILE", "", "step: a config.json instead of a registered model");
-  request["precision"] = args.option("--precision", "fp32|bf16", "fp32", "step: of matrix products");
+  request["precision"] = args.option("--precision", "fp32|bf16|tf32", "fp32", "step: of matrix products");
+  request["device"] =
+      args.option("--device", "auto|cpu|cuda", "auto", "step: auto: GPUs where a driver answers");
+  request["cuda_graphs"] = args.flag("--cuda-graphs", "step: on a GPU, capture passes of the model");
   request["threads"] = args.integer("--threads", "N", 1, 1, "step: threads of a rank");
   request["warm"] = args.integer("--warm", "N", 5, 1, "step: steps of a round before the measured ones");
   request["no_bare"] = args.flag("--no-bare", "step: leave the bare LibTorch loop out");

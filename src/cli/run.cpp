@@ -21,6 +21,10 @@ int run(Args& args) {
   request["ranks_per_cell"] =
       args.integer("--ranks-per-cell", "N", 0, 0, "ranks that work on one cell; 0 = as the plan says");
   request["set"] = args.repeated("--set", "SECTION.KEY=VALUE", "overrides a setting of the job file");
+  request["sharing"] =
+      args.option("--sharing", "all|auto|N", "all",
+                  "of the ranks on one GPU (without GPUs: on one node) so many compute cells "
+                  "at the same time; auto: measured");
   request["device"] = args.option("--device", "auto|cpu|cuda", "auto", "auto: GPUs where a driver answers");
   request["fresh"] = args.flag("--fresh", "compute finished cells again");
   request["job"] = args.positionals("JOB.toml", 1, 1, "the job file").front();

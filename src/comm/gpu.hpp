@@ -22,7 +22,7 @@ struct GpuDevice {
 };
 
 // Of this header and of Communicator: the plugin refuses a table of another layout.
-inline constexpr int kGpuPluginVersion = 2;
+inline constexpr int kGpuPluginVersion = 3;
 
 // Functions raise CommError when CUDA or NCCL fails. `current` means: of the calling thread.
 struct GpuPlugin {
@@ -35,6 +35,9 @@ struct GpuPlugin {
   void* (*current_stream)();          // LibTorch's current stream of the current device, a raw cudaStream_t
   void (*synchronize)(void* stream);  // waits until the stream has done its work
   Arithmetic (*arithmetic)();         // device memory; works on the stream that is current now
+  Beside (*beside)();                 // beside the stream that is current now, on a new one
+  // A table of functions of another layer, known by name (tensor/device_kernels.hpp); null for other names.
+  const void* (*table)(const char* name);
   // Collective over `host`. One rank a GPU; control messages travel over a duplicate of `host`.
   std::unique_ptr<Communicator> (*make_nccl)(Communicator& host);
   // Collective over `host`. Ranks may share a GPU.

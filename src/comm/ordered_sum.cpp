@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <optional>
+#include <tuple>
 
 #include "comm/collective_log.hpp"
-#include "comm/sum_stage.hpp"
+#include "comm/sum_section.hpp"
 #include "comm/tree.hpp"
 #include "core/error.hpp"
 
 namespace expunge::comm {
 namespace {
-
-constexpr std::int64_t kCacheLine = 16;     // elements
-constexpr std::int64_t kBlocksOfLarge = 4;  // of a rank's slice of a large vector
 
 // Ranks of a node in a hierarchical sum; 1: it is flat.
 int inside_of(const Communicator& comm, int ranks_per_node) {
@@ -21,23 +19,27 @@ int inside_of(const Communicator& comm, int ranks_per_node) {
   return comm.size() % inside == 0 && comm.size() / inside >= 2 ? inside : 1;
 }
 
-std::size_t most(const std::vector<std::vector<TreeNode>>& trees) {
-  std::size_t out = 0;
-  for (const auto& nodes : trees) out = std::max(out, nodes.size());
-  return out;
-}
-
 }  // namespace
 
 std::pair<std::int64_t, std::int64_t> owned_leaves(std::int64_t leaves, int rank, int ranks) {
   return {leaves * rank / ranks, leaves * (rank + 1) / ranks};
 }
 
+Beside host_beside() {
+  return {host_arithmetic(), [] {}, [] {}};
+}
+
 struct OrderedSum::Impl {
   Communicator& comm;
   const std::int64_t count;
   Arithmetic arithmetic;
+  const int inside;
+  SumSection whole;
+  std::vector<SumSection> parts;  // in the order in which they are handed in
+  Beside beside;
   std::vector<float*> all, spare;  // every full-length buffer, and those not in use
+  float* landing = nullptr;
+  std::int64_t landing_floats = 0;
 
   // This sum.
   std::int64_t leaves = -1, first = 0, last = 0, next = 0;
@@ -45,61 +47,28 @@ struct OrderedSum::Impl {
   std::vector<float*> sums;  // beside front.nodes()
   float* current = nullptr;  // leaf being filled
   float* result = nullptr;   // when it is not sums[0]
+  std::vector<Elements> mine;
 
-  // Slices and stages. Local rank i of node k finishes slice i * nodes + k, so the i-th piece, of the
-  // node's i-th rank, is the slices of all ranks with this i. A flat sum has nodes of one rank.
-  const int inside, nodes;
-  std::vector<std::int64_t> slice;  // slice s is elements [slice[s], slice[s+1])
-  std::optional<SumStage> within;   // a node; hierarchical only
-  std::optional<SumStage> across;
-
-  // The finishing order, for `planned` leaves.
-  std::int64_t planned = -1;
-  std::vector<std::int64_t> home;  // of each sum of the node: its place among the pieces kept, or -1
-  std::int64_t homes = 0;
-  float* landing = nullptr;  // pieces kept, then what is received
-  std::int64_t landing_floats = 0;
-  std::vector<Elements> mine, into;
+  // Of a sum in parts.
+  bool in_parts = false, closed = false;  // closed: the tree of this rank is known, its last leaf included
+  std::size_t next_part = 0;
+  std::vector<std::pair<float*, float*>> merges;  // (into, from) that the last leaf makes possible
 
   Impl(Communicator& communicator, std::int64_t floats, Arithmetic how, int ranks_per_node)
       : comm(communicator),
         count(floats),
         arithmetic(std::move(how)),
         inside(inside_of(comm, ranks_per_node)),
-        nodes(comm.size() / inside) {
-    EXPUNGE_CHECK(count >= 0, "a vector of {} elements", count);
-    const std::int64_t step = count / comm.size() >= kBlocksOfLarge * kSliceBlock ? kSliceBlock : kCacheLine;
-    const std::int64_t steps = (count + step - 1) / step;
-    for (int s = 0; s <= comm.size(); ++s) slice.push_back(std::min(count, steps * s / comm.size() * step));
-    if (inside > 1) within.emplace(make_stage(first_of_node(), 1, inside, 0, nodes));
-    across.emplace(make_stage(local(), inside, nodes, local() * nodes, 1));
-  }
+        whole(comm, 0, checked(count), inside) {}
 
   ~Impl() {
     for (float* buffer : all) arithmetic.release(buffer);
     if (landing) arithmetic.release(landing);
   }
 
-  int local() const { return comm.rank() % inside; }
-  int first_of_node() const { return comm.rank() - local(); }
-  std::int64_t bound(int s) const { return slice[static_cast<std::size_t>(s)]; }
-  std::int64_t piece_first() const { return bound(local() * nodes); }
-  // This rank's piece, in whole cache lines.
-  std::int64_t piece_floats() const {
-    return (bound((local() + 1) * nodes) - piece_first() + kCacheLine - 1) / kCacheLine * kCacheLine;
-  }
-
-  // Of `members` ranks from `rank` on, `stride` apart; each finishes `width` slices, beginning at `at`.
-  SumStage make_stage(int rank, int stride, int members, int at, int width) {
-    std::vector<int> ranks;
-    std::vector<std::int64_t> bounds{bound(at)};
-    for (int m = 0; m < members; ++m) {
-      ranks.push_back(rank + m * stride);
-      bounds.push_back(bound(at + (m + 1) * width));
-    }
-    std::int64_t longest = 0;
-    for (int s = 0; s < comm.size(); s += width) longest = std::max(longest, bound(s + width) - bound(s));
-    return SumStage(comm, std::move(ranks), std::move(bounds), longest);
+  static std::int64_t checked(std::int64_t floats) {
+    EXPUNGE_CHECK(floats >= 0, "a vector of {} elements", floats);
+    return floats;
   }
 
   float* take() {
@@ -113,50 +82,52 @@ struct OrderedSum::Impl {
     return buffer;
   }
 
+  void set_parts(const std::vector<Slice>& ranges, Beside how);
   void plan();
-  void find_homes();
-  void begin(std::int64_t new_leaves);
+  void begin(std::int64_t new_leaves, bool with_parts);
   void push();
   bool adds_next() const { return next < last && next % 2 == 1 && next > first; }
+  bool is_last() const { return in_parts && !closed && next + 1 == last; }
+  bool ends() const { return closed || is_last(); }  // the next push ends the sum of this rank
   void push_added();
   void merge(int times);
   void check_complete() const;
-  std::span<const Elements> finish_node();
   const float* finish_slice();
   void gather(float* data, std::int64_t from, std::int64_t to);
   const float* finish_native();
 
-  int slice_of(int rank) const { return rank % inside * nodes + rank / inside; }
+  void close();
+  void sum_part();
+  void sum_parts();
 };
 
+void OrderedSum::Impl::set_parts(const std::vector<Slice>& ranges, Beside how) {
+  std::int64_t covered = 0;
+  for (const auto& [from, to] : ranges) {
+    EXPUNGE_CHECK(0 <= from && from < to && to <= count, "a part of elements [{}, {}) of {}", from, to,
+                  count);
+    covered += to - from;
+  }
+  EXPUNGE_CHECK(covered == count, "parts of {} elements, the vector has {}", covered, count);
+  parts.clear();
+  parts.reserve(ranges.size());
+  for (const auto& [from, to] : ranges) parts.emplace_back(comm, from, to, inside);
+  beside = std::move(how);
+  leaves = -1;
+}
+
 void OrderedSum::Impl::plan() {
-  if (planned == leaves) return;
-  std::vector<std::vector<TreeNode>> of_ranks, of_nodes;
-  for (int r = 0; r < comm.size(); ++r) {
-    const auto [from, to] = owned_leaves(leaves, r, comm.size());
-    of_ranks.push_back(maximal_nodes(leaves, from, to));
-  }
-  mine.reserve(of_ranks[static_cast<std::size_t>(comm.rank())].size());
-  homes = 0;
-  if (within) {
-    const auto run = [&](int node) {
-      return std::pair{owned_leaves(leaves, node * inside, comm.size()).first,
-                       owned_leaves(leaves, (node + 1) * inside - 1, comm.size()).second};
-    };
-    for (int k = 0; k < nodes; ++k) of_nodes.push_back(maximal_nodes(leaves, run(k).first, run(k).second));
-    const auto [from, to] = run(comm.rank() / inside);
-    within->plan(leaves, from, to,
-                 std::span(of_ranks).subspan(static_cast<std::size_t>(first_of_node()),
-                                             static_cast<std::size_t>(inside)),
-                 most(of_ranks));
-    across->plan(leaves, 0, leaves, of_nodes, most(of_nodes));
-    find_homes();
-  } else {
-    across->plan(leaves, 0, leaves, of_ranks, most(of_ranks));
-  }
-  planned = leaves;
-  const std::int64_t floats =
-      homes * piece_floats() + std::max(across->landing(), within ? within->landing() : 0);
+  if (leaves == 0) return;
+  std::int64_t floats = 0;
+  const auto prepare = [&](SumSection& section) {
+    section.plan(leaves);
+    floats = std::max(floats, section.landing());
+  };
+  if (in_parts)
+    for (SumSection& part : parts) prepare(part);
+  else
+    prepare(whole);
+  mine.reserve(maximal_nodes(leaves, first, last).size());
   if (floats <= landing_floats) return;
   if (landing) arithmetic.release(landing);
   landing = nullptr, landing_floats = 0;
@@ -164,36 +135,35 @@ void OrderedSum::Impl::plan() {
   landing_floats = floats;
 }
 
-// The node's sums that grow neither in a vector of this rank nor in the result.
-void OrderedSum::Impl::find_homes() {
-  home.assign(within->sums(), -1);
-  into.assign(std::max<std::size_t>(1, within->sums()), {});
-  for (std::size_t s = 0; s < home.size(); ++s)
-    if (!within->grows_here(s) && !(s == 0 && across->grows_here(0))) home[s] = homes++;
-}
-
-void OrderedSum::Impl::begin(std::int64_t new_leaves) {
+void OrderedSum::Impl::begin(std::int64_t new_leaves, bool with_parts) {
   EXPUNGE_CHECK(new_leaves >= 0, "a sum over {} leaves", new_leaves);
-  leaves = new_leaves;
+  EXPUNGE_CHECK(!with_parts || !parts.empty() || count == 0, "a sum in parts that are not set");
+  const bool known = leaves == new_leaves && in_parts == with_parts;
+  leaves = new_leaves, in_parts = with_parts;
   std::tie(first, last) = owned_leaves(leaves, comm.rank(), comm.size());
   next = first;
-  plan();
+  if (!known) plan();
   front.reset(leaves, first, last);
   sums.clear();
+  merges.clear();
   spare.assign(all.begin(), all.end());
   current = result = nullptr;
+  closed = false, next_part = 0;
 }
 
 void OrderedSum::Impl::push() {
-  EXPUNGE_CHECK(current && next < last, "push of leaf {} outside this rank's run [{}, {})", next, first,
-                last);
+  EXPUNGE_CHECK(next < last || closed, "push of leaf {} outside this rank's run [{}, {})", next, first, last);
+  if (ends()) return sum_parts();
+  EXPUNGE_CHECK(current, "push of leaf {}, which was not filled", next);
   sums.push_back(current);
   current = nullptr;
   merge(front.push({0, next++}));
 }
 
 void OrderedSum::Impl::push_added() {
+  if (closed) return sum_parts();
   EXPUNGE_CHECK(adds_next() && !current, "leaf {} has no sibling to be added to", next);
+  if (is_last()) return sum_parts();
   merge(front.push({0, next++}) - 1);
 }
 
@@ -209,14 +179,7 @@ void OrderedSum::Impl::merge(int times) {
 void OrderedSum::Impl::check_complete() const {
   EXPUNGE_CHECK(leaves >= 0 && next == last, "finish after leaf {} of this rank's run [{}, {})", next, first,
                 last);
-  EXPUNGE_CHECK(!result, "finish is called once after begin");
-}
-
-// The sums of the node's run, of which this rank has its piece.
-std::span<const Elements> OrderedSum::Impl::finish_node() {
-  for (std::size_t s = 0; s < home.size(); ++s)
-    into[s] = home[s] < 0 ? Elements{result, 0} : Elements{landing + home[s] * piece_floats(), piece_first()};
-  return within->finish(arithmetic, mine, into, landing + homes * piece_floats());
+  EXPUNGE_CHECK(!result || closed, "finish is called once after begin");
 }
 
 // What is the leftmost operand of the whole tree lands in the result, since sums grow in their left operand.
@@ -227,25 +190,58 @@ const float* OrderedSum::Impl::finish_slice() {
     arithmetic.zero(result, count);
     return result;
   }
-  const bool holds_leftmost = across->grows_here(0) && (!within || within->grows_here(0));
-  result = holds_leftmost ? sums[0] : take();
+  result = whole.holds_leftmost() ? sums[0] : take();
   if (comm.size() == 1) return result;
   mine.clear();
   for (float* sum : sums) mine.push_back({sum, 0});
-  const Elements whole{result, 0};
-  if (within)
-    across->finish(arithmetic, finish_node(), {&whole, 1}, landing + homes * piece_floats());
-  else
-    across->finish(arithmetic, mine, {&whole, 1}, landing);
+  whole.finish(arithmetic, mine, result, landing);
   return result;
+}
+
+// Takes the last leaf of this rank, filled or not, into its tree: which vectors are added is known, and is
+// done part by part.
+void OrderedSum::Impl::close() {
+  if (closed) return;
+  if (next < last) {
+    EXPUNGE_CHECK(next + 1 == last, "leaf {} of this rank's run [{}, {}) is not the last one", next, first,
+                  last);
+    EXPUNGE_CHECK(current || adds_next(), "leaf {} was not begun", next);
+    const bool added = !current;
+    if (current) sums.push_back(current);
+    current = nullptr;
+    for (int times = front.push({0, next++}) - (added ? 1 : 0); times > 0; --times) {
+      merges.emplace_back(sums[sums.size() - 2], sums.back());
+      sums.pop_back();
+    }
+  }
+  closed = true;
+  mine.clear();
+  for (float* sum : sums) mine.push_back({sum, 0});
+  result = !parts.empty() && parts.front().holds_leftmost() ? sums[0] : take();
+}
+
+void OrderedSum::Impl::sum_part() {
+  close();
+  EXPUNGE_CHECK(next_part < parts.size(), "part {} of {}", next_part, parts.size());
+  SumSection& part = parts[next_part++];
+  beside.fork();
+  for (const auto& [into, from] : merges)
+    beside.arithmetic.add(into + part.first(), from + part.first(), part.last() - part.first());
+  if (comm.size() == 1) return;
+  part.finish(beside.arithmetic, mine, result, landing);
+  part.gather(result, part.first(), part.last(), beside.arithmetic.stream);
+}
+
+void OrderedSum::Impl::sum_parts() {
+  close();
+  while (next_part < parts.size()) sum_part();
 }
 
 void OrderedSum::Impl::gather(float* data, std::int64_t from, std::int64_t to) {
   EXPUNGE_CHECK(0 <= from && from <= to && to <= count, "a gather of elements [{}, {}) of {}", from, to,
                 count);
   if (comm.size() == 1 || from == to) return;
-  across->gather(data, from, to, arithmetic.stream);
-  if (within) within->gather(data, from, to, arithmetic.stream);
+  whole.gather(data, from, to, arithmetic.stream);
 }
 
 const float* OrderedSum::Impl::finish_native() {
@@ -267,7 +263,26 @@ OrderedSum::OrderedSum(Communicator& comm, std::int64_t count, Arithmetic arithm
 OrderedSum::~OrderedSum() = default;
 bool OrderedSum::hierarchical() const { return impl_->inside > 1; }
 
-void OrderedSum::begin(std::int64_t leaves) { impl_->begin(leaves); }
+void OrderedSum::set_parts(const std::vector<Slice>& parts, Beside beside) {
+  impl_->set_parts(parts, std::move(beside));
+}
+bool OrderedSum::has_parts() const { return !impl_->parts.empty(); }
+void OrderedSum::begin(std::int64_t leaves) { impl_->begin(leaves, false); }
+void OrderedSum::begin_in_parts(std::int64_t leaves) { impl_->begin(leaves, true); }
+bool OrderedSum::takes_parts() const { return impl_->is_last(); }
+void OrderedSum::push_part() {
+  const CollectiveScope scope("ordered_sum");
+  EXPUNGE_CHECK(impl_->ends(), "a part of leaf {}, which is not the last of this rank", impl_->next);
+  impl_->sum_part();
+}
+void OrderedSum::end_parts() {
+  Impl& sum = *impl_;
+  EXPUNGE_CHECK(sum.in_parts, "the end of a sum in parts that is none");
+  if (sum.leaves == 0) return;
+  for (; !sum.closed && sum.next < sum.last; push()) leaf();
+  const CollectiveScope scope("ordered_sum");
+  sum.sum_parts();
+}
 std::int64_t OrderedSum::first_leaf() const { return impl_->first; }
 std::int64_t OrderedSum::last_leaf() const { return impl_->last; }
 
@@ -278,26 +293,40 @@ float* OrderedSum::leaf() {
   return impl_->current;
 }
 
-void OrderedSum::push() { impl_->push(); }
+void OrderedSum::push() {
+  std::optional<CollectiveScope> scope;
+  if (impl_->ends()) scope.emplace("ordered_sum");
+  impl_->push();
+}
 bool OrderedSum::adds_next() const { return impl_->adds_next(); }
 float* OrderedSum::sibling() {
   EXPUNGE_CHECK(impl_->adds_next(), "leaf {} has no sibling to be added to", impl_->next);
   return impl_->sums.back();
 }
-void OrderedSum::push_added() { impl_->push_added(); }
+void OrderedSum::push_added() {
+  std::optional<CollectiveScope> scope;
+  if (impl_->ends()) scope.emplace("ordered_sum");
+  impl_->push_added();
+}
 const float* OrderedSum::finish() {
   const CollectiveScope scope("ordered_sum");
+  if (impl_->in_parts && impl_->leaves > 0) {
+    impl_->sum_parts();  // of ranks without leaves, unless they are done
+    impl_->beside.join();
+    return impl_->result;
+  }
   const float* sum = impl_->finish_slice();
   if (impl_->leaves > 0) impl_->gather(impl_->result, 0, impl_->count);  // of nothing it is zero everywhere
   return sum;
 }
 const float* OrderedSum::finish_slice() {
   const CollectiveScope scope("ordered_sum");
+  EXPUNGE_CHECK(!impl_->in_parts, "a sum in parts has no slices");
   return impl_->finish_slice();
 }
 OrderedSum::Slice OrderedSum::slice(int rank) const {
-  const int s = impl_->slice_of(rank);
-  return {impl_->bound(s), impl_->bound(s + 1)};
+  const auto [first, last] = impl_->whole.slice(rank);
+  return {first, last};
 }
 void OrderedSum::gather(float* data, std::int64_t first, std::int64_t last) {
   const CollectiveScope scope("gather_slices");

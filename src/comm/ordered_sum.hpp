@@ -40,6 +40,15 @@ struct Arithmetic {
 };
 Arithmetic host_arithmetic();
 
+// Arithmetic beside the stream that fills the vectors, so that sums and their exchange overlap with it. On
+// the host both are one, and fork and join do nothing.
+struct Beside {
+  Arithmetic arithmetic;       // on a stream of its own; its memory is never allocated or released
+  std::function<void()> fork;  // what is added from now on waits for what the caller's stream has been given
+  std::function<void()> join;  // the caller's stream waits for what has been added
+};
+Beside host_beside();
+
 inline constexpr std::int64_t kSliceBlock = std::int64_t{1} << 16;  // elements
 
 class OrderedSum {
@@ -58,8 +67,33 @@ class OrderedSum {
   ~OrderedSum();
   bool hierarchical() const;
 
+  // The elements that a rank finishes, or a part of the vector.
+  struct Slice {
+    std::int64_t first, last;
+  };
+  // Cuts the vector into parts, which begin at multiples of 16 elements and cover it, in the order in which
+  // sums in parts take them; the same on all ranks. Each part is exchanged on its own: every rank finishes a
+  // slice of each, and gathers it. So a sum that is made part by part, while the last leaf is being filled,
+  // is nearly done when the leaf is; its bits are those of the other sums.
+  void set_parts(const std::vector<Slice>& parts, Beside beside = host_beside());
+  bool has_parts() const;
+
   // Begins a sum over `leaves` leaves. Collective in effect: all ranks begin with the same number.
   void begin(std::int64_t leaves);
+  // Begins a sum in parts: this rank's last push() or push_added(), and finish() on ranks without leaves, are
+  // then collective, and finish_slice() and finish_native() cannot be called.
+  void begin_in_parts(std::int64_t leaves);
+  // Whether the next leaf is this rank's last one of a sum in parts: then push_part() may be called while it
+  // is filled.
+  bool takes_parts() const;
+  // Collective: all ranks sum the parts one after the other, here, in the last push, in end_parts() or in
+  // finish(). The next part of the leaf being filled (or of sibling(), when it is added to) is complete and
+  // will not be written again.
+  void push_part();
+  // Collective. Makes up for the pushes and parts of a sum in parts that are missing on this rank: it has no
+  // leaves, or could not fill them, and the sum is worthless. Before finish() where ranks meet in something
+  // else between.
+  void end_parts();
   std::int64_t first_leaf() const;  // this rank's run
   std::int64_t last_leaf() const;
   // Buffer for this rank's next leaf; contents undefined. The caller fills it, then calls push().
@@ -79,9 +113,6 @@ class OrderedSum {
   const float* finish_slice();
   // The elements that a rank finishes; disjoint, together [0, count), no matter how many leaves. In the order
   // of the ranks in a flat sum only.
-  struct Slice {
-    std::int64_t first, last;
-  };
   Slice slice(int rank) const;
   // Collective. In place: every rank brings the elements of its slice and leaves with all elements of [first,
   // last). `data` is as long as the sum, or ends at `last`.

@@ -78,8 +78,8 @@ TrainOptions read_train_options(Reader& in, const TrainOptions& defaults) {
       "grain", o.grain, ge(0),
       "samples of a grain; 0 = largest power of two <= min(32, batch/4), at least 8 with BatchNorm");
   o.threads = in.integer("threads", o.threads, ge(1), "threads inside a rank; part of the cell's id");
-  o.precision = in.choice("precision", o.precision, {"fp32", "bf16"},
-                          "fp32, or bf16 autocast with fp32 parameters and losses");
+  o.precision = in.choice("precision", o.precision, {"fp32", "bf16", "tf32"},
+                          "fp32; bf16 autocast with fp32 parameters and losses; tf32 products, on GPUs");
   o.bn = in.choice("bn", o.bn, {"train", "frozen"},
                    "BatchNorm: per-grain statistics, or running statistics left alone");
   o.trainable = in.text("trainable", o.trainable,

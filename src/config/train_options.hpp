@@ -34,7 +34,7 @@ struct TrainOptions {
   std::int64_t batch = 128;         // global batch, samples
   std::int64_t grain = 0;           // samples of a grain; 0 = the default rule of default_grain()
   std::int64_t threads = 1;         // inside a rank; part of the cell's id because it can change bits
-  std::string precision = "fp32";   // fp32 | bf16 (autocast)
+  std::string precision = "fp32";   // fp32 | bf16 (autocast) | tf32 (GPUs)
   std::string bn = "train";         // train | frozen
   std::string trainable = "all";    // all | fusion | lora:20% | lora:r=8 (models/trainable.hpp)
   double lora_alpha = 0;            // scale of the adapters is alpha / rank; 0 = rank, so 1

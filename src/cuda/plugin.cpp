@@ -3,6 +3,8 @@
 #include <nccl.h>
 
 #include <algorithm>
+#include <memory>
+#include <string_view>
 
 #include "comm/gpu.hpp"
 #include "core/error.hpp"
@@ -10,7 +12,10 @@
 #include "cuda/add.hpp"
 #include "cuda/cuda_check.hpp"
 #include "cuda/device_communicator.hpp"
+#include "cuda/graph.hpp"
+#include "cuda/optimizer.hpp"
 #include "cuda/stream.hpp"
+#include "tensor/device_kernels.hpp"
 
 namespace expunge::cuda {
 namespace {
@@ -59,10 +64,10 @@ void synchronize(void* stream) {
   check_cuda(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "cudaStreamSynchronize");
 }
 
-Arithmetic arithmetic() {
+// Works on this stream.
+Arithmetic arithmetic_on(cudaStream_t queue) {
   Arithmetic gpu;
-  gpu.stream = torch_stream();
-  const auto queue = static_cast<cudaStream_t>(gpu.stream);
+  gpu.stream = queue;
   gpu.allocate = [](std::int64_t count) {
     void* memory = nullptr;
     check_cuda(
@@ -86,6 +91,60 @@ Arithmetic arithmetic() {
                  "cudaMemsetAsync");
   };
   return gpu;
+}
+
+Arithmetic arithmetic() { return arithmetic_on(static_cast<cudaStream_t>(torch_stream())); }
+
+// A stream, and events that order it with the callers' streams. Never given back: it lives as long as the
+// sums that use it, which end with the process.
+class Side {
+ public:
+  Side() {
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    for (cudaEvent_t* event : {&forked_, &joined_})
+      check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  }
+  cudaStream_t stream() const { return stream_; }
+  void fork() const { order(static_cast<cudaStream_t>(torch_stream()), forked_, stream_); }
+  void join() const { order(stream_, joined_, static_cast<cudaStream_t>(torch_stream())); }
+
+ private:
+  // What `after` is given from now on waits for what `before` has been given.
+  static void order(cudaStream_t before, cudaEvent_t event, cudaStream_t after) {
+    check_cuda(cudaEventRecord(event, before), "cudaEventRecord");
+    check_cuda(cudaStreamWaitEvent(after, event, 0), "cudaStreamWaitEvent");
+  }
+
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t forked_ = nullptr, joined_ = nullptr;
+};
+
+comm::Beside beside() {
+  static const Side side;  // one is enough: sums of a process follow one another
+  return {arithmetic_on(side.stream()), [] { side.fork(); }, [] { side.join(); }};
+}
+
+cudaStream_t current() { return static_cast<cudaStream_t>(torch_stream()); }
+
+const void* table_of(const char* name) {
+  static const tensor::DeviceKernels kernels{
+      [](float* p, const float* g, float* m, float* v, std::int64_t n, const std::uint8_t* decays,
+         const tensor::AdamStep& decaying, const tensor::AdamStep& plain) {
+        check_cuda(adam(p, g, m, v, n, decays, decaying, plain, current()), "adam");
+      },
+      [](float* p, const float* g, float* buffer, std::int64_t n, const std::uint8_t* decays,
+         const tensor::SgdStep& decaying, const tensor::SgdStep& plain) {
+        check_cuda(sgd(p, g, buffer, n, decays, decaying, plain, current()), "sgd");
+      },
+      [](float* p, const float* g, float* m, float* h, std::int64_t n, const std::uint8_t* decays,
+         const tensor::SophiaStep& decaying, const tensor::SophiaStep& plain) {
+        check_cuda(sophia(p, g, m, h, n, decays, decaying, plain, current()), "sophia");
+      },
+      [](const float* x, std::int64_t n, double* squares) {
+        check_cuda(squares_of_blocks(x, n, squares, current()), "squares_of_blocks");
+      },
+      make_graph};
+  return std::string_view(name) == tensor::kDeviceKernels ? &kernels : nullptr;
 }
 
 std::string version_text(int version) {  // 22809 is 2.28.9
@@ -121,6 +180,8 @@ const GpuPlugin* open(int version, std::string* reason) {
                                torch_stream,
                                synchronize,
                                arithmetic,
+                               beside,
+                               table_of,
                                make_nccl,
                                make_staged};
   return &table;

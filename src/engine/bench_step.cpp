@@ -13,6 +13,8 @@
 #include "core/text.hpp"
 #include "engine/autocast.hpp"
 #include "engine/context.hpp"
+#include "engine/device.hpp"
+#include "engine/device_source.hpp"
 #include "engine/run.hpp"
 #include "engine/setup.hpp"
 #include "models/config_json.hpp"
@@ -33,8 +35,8 @@ double page_faults() {
   return static_cast<double>(usage.ru_minflt + usage.ru_majflt);
 }
 
-// Fixed random images or texts, made once; loading copies them as a real source would. A language model's
-// labels are its tokens.
+// Fixed random images or texts, made once; loading copies them as a real source would. Ids beyond the last
+// begin again. A language model's labels are its tokens.
 class SyntheticSamples : public SampleSource {
  public:
   SyntheticSamples(std::int64_t count, const models::InputShape& shape, bool language_model) {
@@ -48,7 +50,7 @@ class SyntheticSamples : public SampleSource {
     labels_ = language_model ? inputs_["input_ids"] : torch::randint(shape.classes, {count});
   }
   void load(const std::vector<std::int64_t>& ids, std::int64_t, Batch& into) const override {
-    const torch::Tensor rows = torch::tensor(ids);
+    const torch::Tensor rows = torch::tensor(ids).remainder_(labels_.size(0));
     for (const auto& [name, value] : inputs_) into.inputs[name] = value.index_select(0, rows);
     into.labels = labels_.index_select(0, rows);
   }
@@ -65,7 +67,11 @@ struct Case {
   std::int64_t grain = 32, steps = 30, warm = 5;
   nlohmann::json config;
   models::Cost cost;
-  bool language_model = false;
+  bool language_model = false, cuda_graphs = false;
+  Device device;
+  std::string device_name() const {
+    return device.gpu ? device.gpu->device(device.gpu->current_device()).name : "cpu";
+  }
   std::shared_ptr<models::Model> make() const {
     auto m = models::build(config);
     m->initialize(Rng(1, "bench"));
@@ -115,8 +121,10 @@ Case read_case(const nlohmann::json& request) {
   c.train.batch = request.value("batch", std::int64_t{128});
   c.train.precision = request.value("precision", "fp32");
   c.train.threads = request.value("threads", std::int64_t{1});
-  if (c.train.precision != "fp32" && c.train.precision != "bf16")
-    throw AgreedError(kExitUsage, fmt::format("--precision {}: expected fp32 or bf16", c.train.precision));
+  if (c.train.precision != "fp32" && c.train.precision != "bf16" && c.train.precision != "tf32")
+    throw AgreedError(kExitUsage,
+                      fmt::format("--precision {}: expected fp32, bf16 or tf32", c.train.precision));
+  c.cuda_graphs = request.value("cuda_graphs", false);
   c.grain = request.value("grain", std::int64_t{0});
   if (c.grain <= 0) c.grain = config::default_grain(c.train.batch, d->has_batch_norm);
   c.steps = request.value("steps", std::int64_t{30});
@@ -131,19 +139,19 @@ struct StepTimes {
 };
 
 // The step that any LibTorch user would write over the same grains.
-StepTimes bare_loop(const Case& c, const SyntheticSamples& samples) {
+StepTimes bare_loop(const Case& c, const SampleSource& samples) {
   const auto model = c.make();
   tensor::FlatParameters parameters(
-      *model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
+      *model, c.device.where, [](const std::string&) { return true; }, c.train.optimizer.decay);
   tensor::Optimizer optimizer(c.train.optimizer, parameters.trainable);
   const auto task = c.task();
-  torch::Tensor gradient = torch::zeros({parameters.trainable.size()});
+  torch::Tensor gradient = torch::zeros_like(parameters.trainable.values);
   parameters.bind_gradients(gradient);
   model->train();
   for (models::BatchNorm* bn : model->batch_norms())
     bn->batch_mean = torch::zeros_like(bn->running_mean), bn->batch_var = torch::zeros_like(bn->running_var);
   const auto forward = [&](const Batch& b) {
-    const Autocast autocast(torch::kCPU, c.train.precision == "bf16");
+    const Autocast autocast(c.device.where, c.train.precision == "bf16");
     auto out = model->forward(b.inputs);
     task->complete(out, b);
     return out;
@@ -162,13 +170,14 @@ StepTimes bare_loop(const Case& c, const SyntheticSamples& samples) {
     }
     optimizer.step(parameters.trainable, gradient, 1,
                    tensor::clip_factor(tensor::gradient_norm(gradient), c.train.clip));
+    if (c.device.gpu) c.device.gpu->synchronize(c.device.gpu->current_stream());
     if (step >= c.warm) out.seconds.push_back(seconds_since(begin));
   }
   out.faults = (page_faults() - before) / static_cast<double>(c.steps);
   return out;
 }
 
-StepTimes engine_steps(const Case& c, const SyntheticSamples& samples, comm::Communicator& comm) {
+StepTimes engine_steps(const Case& c, const SampleSource& samples, comm::Communicator& comm) {
   StepTimes out;
   const auto task = c.task();
   auto begin = Clock::now();
@@ -179,11 +188,14 @@ StepTimes engine_steps(const Case& c, const SyntheticSamples& samples, comm::Com
   s.comm = &comm;
   s.model = c.make();
   s.parameters = std::make_shared<tensor::FlatParameters>(
-      *s.model, torch::kCPU, [](const std::string&) { return true; }, c.train.optimizer.decay);
+      *s.model, c.device.where, [](const std::string&) { return true; }, c.train.optimizer.decay);
+  suit(s, c.device, c.cuda_graphs);
   s.make_model = [&] { return c.make(); };
   s.task = task.get();
   s.samples = &samples;
-  for (std::int64_t i = 0; i < c.train.batch; ++i) s.retain.push_back(i);
+  // On a GPU all steps are one pass, for only inside a pass is a grain read while another is computed.
+  const std::int64_t steps = c.warm + c.steps, passes = c.device.gpu ? 1 : steps;
+  for (std::int64_t i = 0; i < c.train.batch * steps / passes; ++i) s.retain.push_back(i);
   s.train = c.train;
   s.grain = c.grain;
   s.total_steps = c.warm + c.steps;
@@ -197,10 +209,11 @@ StepTimes engine_steps(const Case& c, const SyntheticSamples& samples, comm::Com
     return 0;
   };
   Context ctx(std::move(s));
-  for (std::int64_t e = 0; e < c.warm + c.steps; ++e)
+  for (std::int64_t e = 0; e < passes; ++e)
     ctx.epoch(ctx.retain(), [&](const Batch& b) {
       return Terms{{"loss", ctx.task().loss(ctx.student(b), b.labels)}};
     });
+  if (c.device.gpu) c.device.gpu->synchronize(c.device.gpu->current_stream());
   out.seconds.push_back(seconds_since(begin));
   out.comm_share = (comm.seconds() - comm_before) / seconds_since(measured_from);
   out.faults = (page_faults() - faults_before) / static_cast<double>(c.steps);
@@ -226,6 +239,8 @@ void print_case(const Case& c, comm::Communicator& world, const Total& engine, c
   if (as_json) {
     nlohmann::ordered_json line{{"model", c.model},
                                 {"precision", c.train.precision},
+                                {"device", c.device_name()},
+                                {"cuda_graphs", c.cuda_graphs},
                                 {"batch", c.train.batch},
                                 {"grain", c.grain},
                                 {"ranks", world.size()},
@@ -257,12 +272,22 @@ void print_case(const Case& c, comm::Communicator& world, const Total& engine, c
 }  // namespace
 
 int bench_step(comm::Runtime& runtime, const nlohmann::json& request) {
-  if (!request.value("method", "").empty()) return bench_methods(runtime, request);
-  comm::Communicator& world = runtime.world();
-  const Case c = read_case(request);
+  if (!request.value("method", "").empty()) {
+    if (request.value("device", "auto") == "cuda")
+      throw AgreedError(kExitUsage, "--method is measured on the processor: without --device cuda");
+    return bench_methods(runtime, request);
+  }
+  comm::Communicator& host = runtime.world();
+  Case c = read_case(request);
+  c.device = choose_device(runtime, request.value("device", "auto"));
+  const auto ranks = comm::make_transport(host, "auto", c.device.gpu);
+  comm::Communicator& world = *ranks;
+  use_precision(c.train.precision, c.device.where);
   at::set_num_threads(static_cast<int>(c.train.threads));
   at::manual_seed(7);
-  const SyntheticSamples inputs(c.train.batch, c.shape, c.language_model);
+  const auto source =
+      on_device(std::make_unique<SyntheticSamples>(c.train.batch, c.shape, c.language_model), c.device.where);
+  const SampleSource& inputs = *source;
 
   // Alternating rounds, so that what disturbs the machine disturbs both.
   Total bare, engine;

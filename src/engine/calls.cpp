@@ -73,6 +73,8 @@ EpochResult Context::epoch(const Stream& stream, const LossFunction& loss, const
                         : options.bn;
   run.open_layout(options);
   run.layout.sliced = run.may_slice(options);
+  run.layout.in_parts = run.may_overlap(options);
+  if (run.layout.in_parts) run.cut_parts();
   const bool statistics = run.layout.statistics > 0 && !(options.student && options.eval) &&
                           (mode == BatchNormMode::kDefault || mode == BatchNormMode::kTrain);
   const OnlyTrained only(run, statistics);

@@ -28,6 +28,8 @@ Context::Impl::Impl(Setup s)
         frozen_modules.push_back(module.get());
     }
   }
+  if (setup.load_ahead) ahead = std::make_unique<InputAhead>(*setup.samples, setup.device);
+  if (setup.capture) graphs = std::make_unique<StudentGraphs>(*setup.model, *setup.parameters, setup.capture);
   if (setup.resume) restore(*setup.resume);
   resumed = std::move(setup.resume);
   setup.resume.reset();
@@ -84,7 +86,7 @@ const tasks::Task& Context::task() const { return *impl_->setup.task; }
 models::Tensors Context::student(const Batch& b) {
   impl_->grain_student += static_cast<double>(b.size());
   if (torch::GradMode::is_enabled()) impl_->grain_graphs += static_cast<double>(b.size());
-  return impl_->forward(*impl_->setup.model, b);
+  return impl_->forward_student(b);
 }
 
 namespace {

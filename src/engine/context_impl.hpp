@@ -13,7 +13,9 @@
 #include "core/error.hpp"
 #include "engine/context.hpp"
 #include "engine/curriculum.hpp"
+#include "engine/input_ahead.hpp"
 #include "engine/setup.hpp"
+#include "engine/student_graph.hpp"
 #include "tensor/optimizer.hpp"
 
 namespace expunge {
@@ -34,6 +36,9 @@ struct StepPlan {
   std::vector<const SampleSource*> samples_of;  // per source; null: the cell's training samples
   std::vector<Grain> grains;
   std::int64_t samples = 0;
+  std::optional<GrainSamples> following;  // this rank's first grain of the next step, where it is read ahead
+
+  GrainSamples samples_in(std::size_t grain) const;
 };
 
 // What a step does with its terms: the gradient of their means over the step (epochs), or of their sums, or
@@ -52,6 +57,7 @@ struct LeafLayout {
   std::vector<Apart> apart = {};
   std::int64_t gradient = 0, statistics = 0;  // floats
   bool sliced = false;                        // every rank finishes the step for its slice of the student
+  bool in_parts = false;                      // the gradient is summed while the last grain's arrives
   std::int64_t size() const { return gradient * (1 + std::ssize(apart)) + statistics; }
   std::int64_t statistics_at() const { return size() - statistics; }
 };
@@ -97,7 +103,10 @@ struct Context::Impl {
   std::map<std::int64_t, std::unique_ptr<comm::OrderedSum>> reducers;  // by leaf size
   comm::OrderedSum* reducer = nullptr;                                 // of the running call
   std::map<float*, torch::Tensor> leaves;                              // tensors over the reducers' buffers
-  std::vector<std::shared_ptr<Companion::State>> companions;           // in order of creation
+  std::vector<tensor::GradientSink::Part> parts;              // of a gradient that is summed in parts
+  std::unique_ptr<InputAhead> ahead;                          // null: grains are read when they run
+  std::unique_ptr<StudentGraphs> graphs;                      // null: nothing is captured
+  std::vector<std::shared_ptr<Companion::State>> companions;  // in order of creation
   std::optional<store::Checkpoint> resumed;     // companions take their state out of it when they are made
   std::optional<bool> layers_cover_parameters;  // per-sample gradients can be taken from layers' inputs
 
@@ -119,13 +128,22 @@ struct Context::Impl {
 
   // Counted while a grain runs.
   double grain_student = 0, grain_teacher = 0, grain_backward = 0;
-  double grain_graphs = 0;       // student passes that a backward pass goes through
-  double grain_kept = 0;         // teacher passes that were remembered
+  double grain_graphs = 0;  // student passes that a backward pass goes through
+  double grain_kept = 0;    // teacher passes that were remembered
+  // Values that grains have computed and nobody has waited for, and where they are added once all grains ran.
+  std::vector<std::pair<double*, torch::Tensor>> unread;
   models::Tensors grain_inputs;  // of the training samples of the running grain; empty: of other samples
 
   // step.cpp
   void open_layout(const EpochOptions& options);
   StepPlan next_step(std::vector<Cursor>& cursors) const;
+  StepPlan take_samples(std::vector<Cursor>& cursors) const;
+  std::optional<GrainSamples> first_of_next(std::vector<Cursor> cursors) const;
+  void look_ahead(const StepPlan& plan, std::size_t next);
+  void read_later(double& into, const torch::Tensor& value);
+  void read_values();
+  bool may_overlap(const EpochOptions& options) const;
+  void cut_parts();
   bool call_over(const std::vector<Cursor>& cursors) const;
   StepOutcome run_step(const StepPlan& plan, const LossFunction& loss, StepMode mode);
   void run_grain(const StepPlan& plan, std::size_t grain, const LossFunction& loss, StepMode mode,
@@ -134,6 +152,7 @@ struct Context::Impl {
   torch::Tensor weigh(const Term& term, std::size_t index, const Batch& b, const std::string& source,
                       double scale, GrainReport& grain);
 
+  torch::Tensor apart_sum(const Term& term, const Batch& b, std::array<double, 2>& sums);
   void combine(const std::vector<GrainReport>& grains, StepOutcome& out);
 
   // per_sample.cpp
@@ -178,6 +197,7 @@ struct Context::Impl {
   void update_running_statistics(const float* statistics);
   torch::Tensor leaf_tensor(float* buffer);
   models::Tensors forward(models::Model& model, const Batch& b) const;
+  models::Tensors forward_student(const Batch& b);
 
   std::int64_t kept_bytes = 0;  // of all teachers' answers
 

@@ -88,6 +88,8 @@ extern "C" int expunge_engine_main(const char* command, const char* request_text
     at::set_num_threads(1);
     at::globalContext().setDeterministicAlgorithms(true, false);
     at::globalContext().setBenchmarkCuDNN(false);
+    // Of deterministic mode: new tensors would be filled with NaN first, a pass over every result.
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
     const int code = dispatch(runtime, command, nlohmann::json::parse(request_text));
     runtime.finish();
     return code;

@@ -13,6 +13,7 @@
 #include "core/signals.hpp"
 #include "data/text_samples.hpp"
 #include "engine/data_source.hpp"
+#include "engine/device.hpp"
 #include "engine/evaluate.hpp"
 #include "engine/graph_source.hpp"
 #include "engine/text_source.hpp"
@@ -85,6 +86,7 @@ bool Node::export_model(const std::filesystem::path& folder, const std::string& 
 
 Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed, std::int64_t total_steps) {
   at::set_num_threads(static_cast<int>(train.threads));
+  use_precision(train.precision, bench.device);
   trainable = models::resolve_trainable(train.trainable, descriptor, model_config);
   std::function<bool(const std::string&)> trains = [this](const std::string& name) {
     return trainable.trains(name);
@@ -125,7 +127,7 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.seed = seed;
   s.total_steps = total_steps;
   s.cost = cost;
-  s.device = bench.device;
+  suit(s, {bench.device, bench.gpu}, bench.options.cuda_graphs);
   // Passes of one sample would starve a GPU, and run a graph as a whole; else they lose little on a
   // processor, and repeated ones are saved.
   s.inputs_repeat = bench.device.is_cpu() && graph.empty() && train.epochs > 1 &&
@@ -133,7 +135,6 @@ Context::Setup Node::setup(const config::TrainOptions& train, std::uint64_t seed
   s.teacher_bytes = bench.options.teacher_megabytes << 20;
   s.native_reduction = reduction == "native";
   s.ranks_per_node = bench.options.flat_sums ? 1 : comm::OrderedSum::kAsTheNodesAre;
-  if (bench.gpu) s.arithmetic = bench.gpu->arithmetic();
   s.cell_id = id;
   s.tick = [this] { bench.runtime.tick(); };
   s.progress = [this](std::int64_t samples) {

@@ -30,6 +30,21 @@ bool Context::Impl::may_slice(const EpochOptions& options) const {
   return true;
 }
 
+// The parts are those of the student's gradient, in the order in which it arrives, and what lies behind it.
+bool Context::Impl::may_overlap(const EpochOptions& options) const {
+  return setup.overlap_sums && setup.comm->size() > 1 && !setup.native_reduction && !layout.sliced &&
+         options.student && options.companions.empty() && layout.apart.empty() && layout.gradient > 0;
+}
+
+void Context::Impl::cut_parts() {
+  if (parts.empty()) parts = setup.parameters->sink().parts(setup.part_floats);
+  if (reducer->has_parts()) return;
+  std::vector<comm::OrderedSum::Slice> all;
+  for (const auto& part : parts) all.push_back({part.first, part.last});
+  if (layout.statistics > 0) all.push_back({layout.statistics_at(), layout.size()});
+  reducer->set_parts(all, setup.beside);
+}
+
 // Collective. The norm of the whole gradient, of which this rank has elements [first, last).
 double Context::Impl::sliced_norm(const torch::Tensor& gradient, std::int64_t first, std::int64_t last) {
   const std::int64_t size = gradient.numel();

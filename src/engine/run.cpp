@@ -5,7 +5,11 @@
 
 #include <unistd.h>
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <numeric>
@@ -20,12 +24,15 @@
 #include "core/signals.hpp"
 #include "core/text.hpp"
 #include "engine/cell.hpp"
+#include "engine/sharing.hpp"
 #include "engine/worker.hpp"
 #include "store/store_file.hpp"
 #include "sweep/plan_json.hpp"
 
 namespace expunge {
 namespace {
+
+constexpr std::int64_t kSharingSteps = 20;  // of a trial of --sharing auto
 
 std::vector<Item> original_items(Workbench& bench, const sweep::Plan& plan,
                                  const std::vector<std::size_t>& cells, const SweepFacts& facts) {
@@ -156,7 +163,7 @@ bool too_many_restarts(comm::Communicator& world, const sweep::Layout& layout, c
   return true;
 }
 
-// One call of `run`, the same on every rank. Of the request: job, out, cells, set, fresh, device,
+// One call of `run`, the same on every rank. Of the request: job, out, cells, set, fresh, device, sharing,
 // ranks_per_cell, only ("originals" or "cells": that stage alone, and 66 for cells whose original is not
 // there), max_restarts (86 when the scheduler started it more often).
 class SweepRun {
@@ -237,6 +244,7 @@ class SweepRun {
     options.teacher_megabytes = plan_.run.teacher_megabytes;
     options.flat_sums = plan_.run.flat_sums;
     options.recompute_blocks = plan_.run.recompute_blocks;
+    options.cuda_graphs = plan_.run.cuda_graphs;
     return options;
   }
 
@@ -244,15 +252,62 @@ class SweepRun {
     std::int64_t wish = request_.value("ranks_per_cell", std::int64_t{0});
     if (wish <= 0) wish = sweep::default_ranks_per_cell(plan_, world_.size());
     const int per_cell = static_cast<int>(std::clamp<std::int64_t>(wish, 1, world_.size()));
-    groups_ = (world_.size() + per_cell - 1) / per_cell;
-    first_of_group_ = world_.rank() / per_cell * per_cell;
-    const auto host_group = world_.split(world_.rank() / per_cell, world_.rank());
     bench_->use_device(request_.value("device", "auto"));
-    all_ = comm::make_transport(world_, "auto", bench_->gpu);
+    choose_workers(per_cell);
+    const auto workers = world_.split(works_ ? 0 : 1, world_.rank());
+    const int place = workers->rank();
+    groups_ = (workers->size() + per_cell - 1) / per_cell;
+    first_of_group_ = world_.rank() - place % per_cell;
+    const auto host_group = workers->split(place / per_cell, place);
+    all_ = comm::make_transport(*workers, "auto", bench_->gpu);
     group_ = comm::make_transport(*host_group, "auto", bench_->gpu);
     if (world_.rank() == 0)
       log::info("{}: {} cells, {} originals; {} in {} of up to {}", plan_.name, items_.size(),
                 originals_.size(), counted(world_.size(), "rank"), counted(groups_, "group"), per_cell);
+  }
+
+  // Sets works_: of the ranks that share a device perhaps only some compute, the others wait.
+  void choose_workers(int per_cell) {
+    const std::string wish = request_.value("sharing", "all");
+    if (wish == "all") return;
+    int working = 0;
+    const auto [end, error] = std::from_chars(wish.data(), wish.data() + wish.size(), working);
+    const bool measured = wish == "auto",
+               number = error == std::errc() && end == wish.data() + wish.size() && working > 0;
+    world_.agree(measured || number ? "" : fmt::format("--sharing {}: expected all, auto or a number", wish),
+                 kExitUsage);
+    world_.agree(per_cell == 1 ? "" : "--sharing is about cells of one rank each: with --ranks-per-cell 1",
+                 kExitUsage);
+    std::array<char, 256> mine{};
+    const std::string device =
+        bench_->gpu ? bench_->gpu->device(bench_->gpu->current_device()).uuid : host_name();
+    std::copy_n(device.begin(), std::min(device.size(), mine.size() - 1), mine.begin());
+    std::vector<std::string> devices;
+    for (const auto& name : world_.all_gather_value(mine)) devices.emplace_back(name.data());
+    const auto places = places_on_devices(devices);
+    const int place = places[static_cast<std::size_t>(world_.rank())];
+    if (measured)
+      working = calibrate_sharing(
+          world_, place, *std::max_element(places.begin(), places.end()) + 1, [&] { return rate_alone(); },
+          [&] { return free_share(); });
+    works_ = place < working;
+    if (world_.rank() == 0)
+      log::info("{} at a time on a {}", counted(working, "rank"), bench_->gpu ? "GPU" : "node");
+  }
+
+  // Samples a second of this rank by itself; 0 when a GPU's memory is not enough.
+  double rate_alone() {
+    try {
+      return step_rate(*bench_, plan_.originals.front(), kSharingSteps);
+    } catch (const c10::OutOfMemoryError&) {
+      return 0;
+    }
+  }
+
+  double free_share() const {
+    if (!bench_->gpu) return 1;
+    const auto device = bench_->gpu->device(bench_->gpu->current_device());
+    return static_cast<double>(device.free_bytes) / static_cast<double>(device.total_bytes);
   }
 
   // By all ranks together when they are few.
@@ -263,6 +318,7 @@ class SweepRun {
           std::count_if(originals_.begin(), originals_.end(), [](const Item& i) { return !finished(i); });
     world_.broadcast(&missing, sizeof missing, 0);
     const bool each_its_own = missing >= groups_ && groups_ > 1;
+    if (!works_) return wait_for_all();
     if (each_its_own)
       fault::set_place(world_.rank(), first_of_group_, first_of_group_ + group_->size());
     else
@@ -275,7 +331,7 @@ class SweepRun {
     fault::set_place(world_.rank(), first_of_group_, first_of_group_ + group_->size());
     // A scheduler's task owns its cells: who else holds one is a dead or doubled incarnation, and its end is
     // waited for.
-    apart.work(items_, only_ == "cells");
+    if (works_) apart.work(items_, only_ == "cells");
     wait_for_all();
   }
 
@@ -325,6 +381,7 @@ class SweepRun {
   SweepFacts facts_;
   std::vector<Item> originals_, items_;
   int groups_ = 1, first_of_group_ = 0;
+  bool works_ = true;  // false: other ranks of the same device compute, this one waits
   std::unique_ptr<comm::Communicator> all_, group_;
 };
 

@@ -13,6 +13,7 @@
 #include "engine/context_impl.hpp"
 #include "engine/node.hpp"
 #include "engine/run.hpp"
+#include "engine/sharing.hpp"
 #include "engine/step_clock.hpp"
 #include "methods/runner_registry.hpp"
 #include "models/torch/recompute.hpp"
@@ -159,6 +160,7 @@ std::vector<MeasuredStep> take_steps(Run& run, comm::Watched& watched, const Wis
   StepClock clock(watched, kWarm + wish.steps);
   const TimedSource samples(*node.train_samples, clock.input);
   setup.samples = &samples;
+  setup.load_ahead = false;  // read inside the step, so that its seconds can be told apart
   setup.poll = [&] { return clock.begin_step(); };
   setup.progress = [&](std::int64_t count) { clock.end_step(count); };
   setup.save = [](const store::Checkpoint&) {};
@@ -174,6 +176,21 @@ std::vector<MeasuredStep> take_steps(Run& run, comm::Watched& watched, const Wis
 }
 
 }  // namespace
+
+double step_rate(Workbench& bench, const sweep::Original& original, std::int64_t steps) {
+  const auto self = comm::make_self();
+  comm::Watched watched(*self);
+  const Wish wish{false, steps, 0};
+  Run run = original_run(bench, watched, original);
+  size_for_ranks(run, wish, 1);
+  std::vector<double> seconds;
+  std::int64_t samples = 0;
+  for (const auto& step : gather_steps(watched, take_steps(run, watched, wish), steps)) {
+    seconds.push_back(step.front().part.step);
+    samples = step.front().samples;
+  }
+  return seconds.empty() ? 0 : static_cast<double>(samples) / median(seconds);
+}
 
 int probe_scaling(comm::Runtime& runtime, const json& request) {
   comm::Communicator& world = runtime.world();
@@ -194,6 +211,7 @@ int probe_scaling(comm::Runtime& runtime, const json& request) {
   options.teacher_megabytes = plan.run.teacher_megabytes;
   options.flat_sums = plan.run.flat_sums;
   options.recompute_blocks = plan.run.recompute_blocks;
+  options.cuda_graphs = plan.run.cuda_graphs;
   Workbench bench(runtime, sweep::Layout{std::filesystem::temp_directory_path()}, options);
   bench.use_device(request.value("device", "auto"));
   const auto ranks = comm::make_transport(world, "auto", bench.gpu);

@@ -15,6 +15,7 @@
 #include "models/descriptor.hpp"
 #include "models/torch/model.hpp"
 #include "store/checkpoint_file.hpp"
+#include "tensor/captured.hpp"
 
 namespace expunge {
 
@@ -57,6 +58,13 @@ struct Context::Setup {
   bool native_reduction = false;
   int ranks_per_node = comm::OrderedSum::kAsTheNodesAre;  // of ordered sums
   comm::Arithmetic arithmetic = comm::host_arithmetic();
+  // What keeps a GPU busy and changes no bit; on a processor it would cost more than it saves.
+  bool load_ahead = false;              // the next grain is read while one is computed
+  bool overlap_sums = false;            // gradients are summed over the ranks while the last grain's arrive,
+  std::int64_t part_floats = 25 << 18;  // in parts of so many at least: 25 MiB,
+  comm::Beside beside = comm::host_beside();  // here
+  std::function<std::unique_ptr<tensor::Captured>()>
+      capture;               // passes of the student are captured; empty: not
   bool eval_frozen = false;  // modules without trainable parameters stay in eval mode ("fusion")
   std::string cell_id;
   // Of deletion requests that follow one another: the number of this one, and what earlier ones left.

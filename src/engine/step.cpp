@@ -8,6 +8,7 @@
 #include "core/numbers.hpp"
 #include "engine/autocast.hpp"
 #include "engine/context_impl.hpp"
+#include "engine/device_source.hpp"
 #include "engine/owned_grains.hpp"
 
 namespace expunge {
@@ -31,7 +32,30 @@ bool Context::Impl::call_over(const std::vector<Cursor>& cursors) const {
   return n == 0 || anchor.at.offset >= n;
 }
 
+GrainSamples StepPlan::samples_in(std::size_t index) const {
+  const Grain& grain = grains[index];
+  const auto& of_source = ids[grain.source];
+  return {{of_source.begin() + grain.begin, of_source.begin() + grain.end}, passes[grain.source]};
+}
+
+// The samples of a step, and which this rank reads first in the step behind it.
 StepPlan Context::Impl::next_step(std::vector<Cursor>& cursors) const {
+  StepPlan plan = take_samples(cursors);
+  if (ahead) plan.following = first_of_next(cursors);
+  return plan;
+}
+
+std::optional<GrainSamples> Context::Impl::first_of_next(std::vector<Cursor> cursors) const {
+  if (call_over(cursors)) return {};
+  const StepPlan next = take_samples(cursors);
+  const auto [first, last] =
+      comm::owned_leaves(std::ssize(next.grains), setup.comm->rank(), setup.comm->size());
+  const auto grain = static_cast<std::size_t>(first);
+  if (first == last || next.samples_of[next.grains[grain].source]) return {};
+  return next.samples_in(grain);
+}
+
+StepPlan Context::Impl::take_samples(std::vector<Cursor>& cursors) const {
   StepPlan plan;
   std::vector<std::int64_t> sizes;
   for (std::size_t s = 0; s < cursors.size(); ++s) {
@@ -150,23 +174,66 @@ models::Tensors Context::Impl::forward(models::Model& model, const Batch& b) con
   return out;
 }
 
+// The student's pass: replayed where it has been recorded.
+models::Tensors Context::Impl::forward_student(const Batch& b) {
+  if (graphs) {
+    const StudentGraphs::Pass pass{[this](const models::Tensors& inputs) {
+                                     const Autocast autocast(setup.device, setup.train.precision == "bf16");
+                                     return setup.model->forward(inputs);
+                                   },
+                                   [this](const torch::Tensor& statistics) { bind_statistics(statistics); }};
+    if (auto out = graphs->outputs(b.inputs, pass)) {
+      const Autocast autocast(setup.device, setup.train.precision == "bf16");
+      setup.task->complete(*out, b);
+      return *std::move(out);
+    }
+  }
+  return forward(*setup.model, b);
+}
+
+// Begins to read the grain behind this one, of this step or the next.
+void Context::Impl::look_ahead(const StepPlan& plan, std::size_t next) {
+  if (!ahead) return;
+  if (static_cast<std::int64_t>(next) < reducer->last_leaf()) {
+    if (!plan.samples_of[plan.grains[next].source]) ahead->start(plan.samples_in(next));
+  } else if (plan.following) {
+    ahead->start(*plan.following);
+  }
+}
+
 // The samples of a grain, on the device.
 Batch Context::Impl::load_grain(const StepPlan& plan, std::size_t index) {
   const Grain& grain = plan.grains[index];
   Batch b;
   b.source = grain.source;
   b.pass = plan.passes[grain.source];
-  const auto& ids = plan.ids[grain.source];
-  b.ids.assign(ids.begin() + grain.begin, ids.begin() + grain.end);
+  GrainSamples samples = plan.samples_in(index);
   const SampleSource* own = plan.samples_of[grain.source];
-  (own ? own : setup.samples)->load(b.ids, b.pass, b);
+  const bool read = !own && ahead && ahead->take(samples, b);
+  b.ids = std::move(samples.ids);
+  if (!read) (own ? own : setup.samples)->load(b.ids, b.pass, b);
   std::vector<float> member;
   for (auto id : b.ids) member.push_back(!own && forget_member[static_cast<std::size_t>(id)] ? 1.0f : 0.0f);
-  b.is_forget = torch::tensor(member).to(setup.device);
+  b.is_forget = to_device(torch::tensor(member), setup.device);
   at::manual_seed(Rng(setup.seed, "dropout").sub(static_cast<std::uint64_t>(global_step)).bits(index));
   grain_student = grain_teacher = grain_backward = grain_graphs = grain_kept = 0;
   grain_inputs = own ? models::Tensors() : b.inputs;
   return b;
+}
+
+// A device is not waited for in the middle of its work.
+void Context::Impl::read_later(double& into, const torch::Tensor& value) {
+  unread.emplace_back(&into, value.detach().to(torch::kDouble));
+}
+
+// In the order in which they were computed.
+void Context::Impl::read_values() {
+  if (unread.empty()) return;
+  std::vector<torch::Tensor> values;
+  for (const auto& [into, value] : unread) values.push_back(value);
+  const torch::Tensor host = at::stack(values).to(torch::kCPU);
+  for (std::size_t i = 0; i < unread.size(); ++i) *unread[i].first += host.data_ptr<double>()[i];
+  unread.clear();
 }
 
 // A term's part of the objective; its value goes to the report. `source`: whose curriculum weighs the
@@ -176,7 +243,7 @@ torch::Tensor Context::Impl::weigh(const Term& term, std::size_t index, const Ba
   const torch::Tensor wanted = wanted_by(term, b);
   if (source.empty()) {
     const torch::Tensor part = sum_over(term.loss, wanted) * scale;
-    grain.objective += part.detach().to(torch::kDouble).item<double>();
+    read_later(grain.objective, part);
     return part;
   }
   double value = 0;
@@ -187,17 +254,16 @@ torch::Tensor Context::Impl::weigh(const Term& term, std::size_t index, const Ba
   return sum_over(term.loss * weights, wanted) * scale;
 }
 
-namespace {
-
 // Adds a term apart to its slot: the weighted sum, and what its samples count.
-torch::Tensor apart_sum(const Term& term, const Batch& b, std::array<double, 2>& sums) {
+torch::Tensor Context::Impl::apart_sum(const Term& term, const Batch& b, std::array<double, 2>& sums) {
   const torch::Tensor wanted = wanted_by(term, b);
-  const auto to_double = [](const torch::Tensor& x) { return x.detach().to(torch::kDouble).item<double>(); };
   const torch::Tensor part = sum_over(term.loss, wanted) * term.weight;
-  sums[0] += to_double(part);
-  sums[1] += to_double(sum_over(term.count.defined() ? term.count : torch::ones_like(b.is_forget), wanted));
+  read_later(sums[0], part);
+  read_later(sums[1], sum_over(term.count.defined() ? term.count : torch::ones_like(b.is_forget), wanted));
   return part;
 }
+
+namespace {
 
 void add_to(torch::Tensor& sum, const torch::Tensor& part) { sum = sum.defined() ? sum + part : part; }
 bool has_gradient(const torch::Tensor& t) { return t.defined() && t.requires_grad(); }
@@ -217,7 +283,10 @@ void Context::Impl::backward(std::vector<torch::Tensor>& sums, const torch::Tens
     }
     const bool last =
         std::none_of(sums.begin() + static_cast<std::ptrdiff_t>(slot) + 1, sums.end(), has_gradient);
-    open_sinks(into, how);
+    if (reducer->takes_parts())
+      setup.parameters->sink().open(into, how, parts, [this] { reducer->push_part(); });
+    else
+      open_sinks(into, how);
     sums[slot].backward({}, !last);
     close_sinks();
     grain_backward += std::max(static_cast<double>(samples), grain_graphs);
@@ -264,7 +333,10 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
   else if (mode.record_statistics)
     statistics = torch::zeros_like(statistics);
   bind_statistics(mode.record_statistics ? statistics : torch::Tensor());
+  if (graphs && layout.apart.empty() && mode.kind != StepMode::kSquares)
+    graphs->begin_grain(mode.record_statistics ? statistics : torch::Tensor());
   const Batch b = load_grain(plan, index);
+  look_ahead(plan, index + 1);
   if (mode.kind == StepMode::kSquares) {
     leaf.zero_();
     grain.objective = add_squares(loss, b, leaf.narrow(0, 0, layout.gradient));
@@ -272,6 +344,7 @@ void Context::Impl::run_grain(const StepPlan& plan, std::size_t index, const Los
     std::vector<torch::Tensor> sums = weighed_terms(plan, b, loss, mode, grain);
     backward(sums, leaf, how, b.size());
   }
+  if (graphs) graphs->end_grain();
   if (mode.record_statistics) {  // the mean of the step's statistics is weighted by samples
     statistics.mul_(static_cast<double>(b.size()) / static_cast<double>(plan.samples));
     if (how == Write::kAdd) leaf.narrow(0, layout.statistics_at(), layout.statistics).add_(statistics);
@@ -305,7 +378,12 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
   const bool struck = fault::at_step();
   const auto grains = static_cast<std::int64_t>(plan.grains.size());
   const int poll = setup.poll();
-  reducer->begin(grains);
+  unread.clear();
+  const bool in_parts = layout.in_parts && mode.kind == StepMode::kMeans;
+  if (in_parts)
+    reducer->begin_in_parts(grains);
+  else
+    reducer->begin(grains);
   const std::int64_t first = reducer->first_leaf();
   std::vector<GrainReport> mine(static_cast<std::size_t>(reducer->last_leaf() - first)), all;
   const Failure failure = [&] {
@@ -314,6 +392,8 @@ StepOutcome Context::Impl::run_step(const StepPlan& plan, const LossFunction& lo
       run_grain(plan, static_cast<std::size_t>(g), loss, mode, mine[static_cast<std::size_t>(g - first)]);
     });
   }();
+  if (in_parts) reducer->end_parts();  // the others wait for this rank's part, even if it failed
+  if (failure.problem.empty()) read_values();
   if (struck && mine.empty()) fault::not_struck();
   if (struck && !mine.empty()) mine.front().objective = kNan;
   StepOutcome out = exchange(plan, poll, failure, mine, all);

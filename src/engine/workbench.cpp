@@ -1,6 +1,7 @@
 #include "engine/workbench.hpp"
 
 #include "core/error.hpp"
+#include "engine/device.hpp"
 #include "store/store_file.hpp"
 
 namespace expunge {
@@ -9,18 +10,9 @@ Workbench::Workbench(comm::Runtime& r, sweep::Layout l, RunOptions o)
     : runtime(r), layout(std::move(l)), options(o) {}
 
 void Workbench::use_device(const std::string& wish) {
-  if (wish == "cpu") return;
-  if (wish != "auto" && wish != "cuda")
-    throw AgreedError(kExitUsage, fmt::format("--device: unknown \"{}\"; (have: auto, cpu, cuda)", wish));
-  std::string reason;
-  gpu = comm::open_gpu_plugin(&reason);
-  if (!gpu) {
-    if (wish == "cuda") throw DataError::missing(fmt::format("--device cuda: {}", reason));
-    return;
-  }
-  const int index = runtime.local_rank() % gpu->device_count();
-  gpu->use_device(index);
-  device = torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
+  const Device chosen = choose_device(runtime, wish);
+  device = chosen.where;
+  gpu = chosen.gpu;
 }
 
 const data::Dataset& Workbench::dataset(const std::string& name, const nlohmann::json& dataset_options) {

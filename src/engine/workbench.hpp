@@ -28,6 +28,7 @@ struct RunOptions {
   std::int64_t teacher_megabytes = 256;
   bool flat_sums = false;         // ordered sums never add inside nodes first
   bool recompute_blocks = false;  // blocks of transformers run again in the backward pass
+  bool cuda_graphs = false;       // on a GPU the student's passes are captured
   bool checkpoints = true;        // off: neither read nor written (verify, benchmarks)
   bool progress = true;
 };
@@ -48,8 +49,7 @@ class Workbench {
   torch::Device device = torch::kCPU;
   const comm::GpuPlugin* gpu = nullptr;  // null without a GPU
 
-  // Takes a GPU where a driver answers ("auto"), never ("cpu"), or fails without one ("cuda"). Ranks of a
-  // node take devices in turn.
+  // By choose_device (engine/device.hpp).
   void use_device(const std::string& wish);
   const data::Dataset& dataset(const std::string& name, const nlohmann::json& dataset_options);
   const OriginalModel& original(const std::string& id);

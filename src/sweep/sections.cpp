@@ -268,6 +268,9 @@ RunSettings Sections::run_settings() {
                             "unlearned models as Hugging Face folders, models/ID in the sweep's folder");
   out.teacher_megabytes = in.integer("teacher_megabytes", out.teacher_megabytes, config::ge(0),
                                      "most memory of a rank for answers of teachers that are asked again");
+  out.cuda_graphs = in.flag("cuda_graphs", out.cuda_graphs,
+                            "on a GPU: passes of the student are captured and replayed where shapes repeat; "
+                            "the same bits, and more memory");
   out.recompute_blocks =
       in.flag("recompute_blocks", out.recompute_blocks,
               "blocks of transformers keep only their input for the backward pass and run again "

@@ -49,6 +49,7 @@ struct RunSettings {
   bool keep_models = false;              // unlearned models as Hugging Face folders
   std::int64_t teacher_megabytes = 256;  // of teachers' answers that a rank keeps; changes no bit
   bool flat_sums = false;                // over nodes as inside one (comm/ordered_sum.hpp); changes no bit
+  bool cuda_graphs = false;              // on a GPU the student's passes are captured; changes no bit
   bool recompute_blocks = false;         // activation checkpointing of transformers' blocks; changes no bit
 };
 

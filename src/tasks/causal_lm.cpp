@@ -116,7 +116,9 @@ class CausalLm : public Task {
 
   // One token a position, from the distribution there.
   torch::Tensor drawn(const models::Tensors& outputs, const Batch& b, const Rng& rng) const override {
-    const torch::Tensor cumulated = before_last(token_log_probabilities(outputs)).detach().exp().cumsum(-1);
+    // On the host: a GPU's running sums have no fixed order.
+    const torch::Tensor cumulated =
+        before_last(token_log_probabilities(outputs)).detach().exp().to(torch::kCPU).cumsum(-1);
     torch::Tensor u = torch::zeros({b.size(), cumulated.size(1), 1}, torch::kFloat);
     for (std::int64_t i = 0; i < b.size(); ++i) {
       const Rng own = rng.sub(static_cast<std::uint64_t>(b.ids[static_cast<std::size_t>(i)]));
@@ -124,7 +126,7 @@ class CausalLm : public Task {
         u.data_ptr<float>()[i * u.size(1) + t] =
             static_cast<float>(own.uniform(static_cast<std::uint64_t>(t)));
     }
-    const torch::Tensor token = cumulated.lt(u.to(cumulated.device())).sum(-1).clamp_max(vocabulary_ - 1);
+    const torch::Tensor token = cumulated.lt(u).sum(-1).clamp_max(vocabulary_ - 1).to(b.labels.device());
     torch::Tensor out = b.labels.clone();
     behind(out).copy_(at::where(behind(out).eq(kIgnored), behind(out), token));
     return out;

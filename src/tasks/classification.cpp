@@ -53,10 +53,11 @@ class Classification : public Task {
   }
 
   torch::Tensor drawn(const models::Tensors& outputs, const Batch& b, const Rng& rng) const override {
-    const torch::Tensor cumulated = log_probabilities(outputs).detach().exp().cumsum(1);
+    // On the host: a GPU's running sums have no fixed order.
+    const torch::Tensor cumulated = log_probabilities(outputs).detach().exp().to(torch::kCPU).cumsum(1);
     std::vector<float> u;
     for (auto id : b.ids) u.push_back(static_cast<float>(rng.uniform(static_cast<std::uint64_t>(id))));
-    return cumulated.lt(torch::tensor(u).to(cumulated.device()).unsqueeze(1)).sum(1).clamp_max(classes_ - 1);
+    return cumulated.lt(torch::tensor(u).unsqueeze(1)).sum(1).clamp_max(classes_ - 1).to(b.labels.device());
   }
 
   torch::Tensor corrupt(const Batch& b, const std::string& mode, const Rng& rng) const override {

@@ -47,6 +47,8 @@ class FlatParameters {
   // Points the trainable parameters' gradients into `gradient` [trainable.size()], which must hold zeros or
   // partial sums.
   void bind_gradients(const torch::Tensor& gradient);
+  // The trainable parameters, one for each entry.
+  const std::vector<torch::Tensor>& parameters() const { return trainable_parameters_; }
   // Where backward passes write the trainable parameters' gradients while it is open.
   GradientSink& sink() { return *sink_; }
 

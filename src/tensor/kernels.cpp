@@ -37,49 +37,23 @@ double sum_of_squares(const float* x, std::int64_t n) {
 EXPUNGE_WIDE void adam_step(float* __restrict p, const float* __restrict g, float* __restrict m,
                             float* __restrict v, std::int64_t n, const AdamStep& step) {
   const AdamStep s = step;
-  const float blend1 = 1.0f - s.beta1, blend2 = 1.0f - s.beta2;
-  for (std::int64_t i = 0; i < n; ++i) {
-    float x = p[i] * s.keep;
-    const float grad = g[i] * s.gradient_scale + s.coupled_decay * x;
-    const float first = std::fma(blend1, grad - m[i], m[i]);  // as torch's lerp rounds
-    const float second = v[i] * s.beta2 + blend2 * grad * grad;
-    x -= s.step_size * first / (std::sqrt(second) / s.correction2_sqrt + s.eps);
-    m[i] = first;
-    v[i] = second;
-    p[i] = x;
-  }
+  for (std::int64_t i = 0; i < n; ++i) adam_element(p[i], g[i], m[i], v[i], s);
 }
 
 EXPUNGE_WIDE void sophia_step(float* __restrict p, const float* __restrict g, float* __restrict m,
                               float* __restrict h, std::int64_t n, const SophiaStep& step) {
   const SophiaStep s = step;
-  const float blend1 = 1.0f - s.beta1, blend2 = 1.0f - s.beta2;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float grad = g[i] * s.gradient_scale;
-    const float curvature = s.beta2 * h[i] + blend2 * grad * grad;
-    float first = s.beta1 * m[i] + blend1 * grad;
-    if (s.double_ema) first = s.beta1 * first + blend1 * grad;
-    const float ratio = std::min(1.0f, std::fabs(first) / (s.bound * curvature + 1e-15f));
-    m[i] = first;
-    h[i] = curvature;
-    p[i] = p[i] * s.keep - s.lr * std::copysign(ratio, first);
-  }
+  for (std::int64_t i = 0; i < n; ++i) sophia_element(p[i], g[i], m[i], h[i], s);
 }
 
 EXPUNGE_WIDE void sgd_step(float* __restrict p, const float* __restrict g, float* __restrict buffer,
                            std::int64_t n, const SgdStep& step) {
   const SgdStep s = step;
   if (!buffer) {
-    for (std::int64_t i = 0; i < n; ++i) p[i] -= s.lr * (g[i] * s.gradient_scale + s.decay * p[i]);
+    for (std::int64_t i = 0; i < n; ++i) sgd_element(p[i], g[i], s);
     return;
   }
-  const float keep = s.first ? 0.0f : s.momentum;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float grad = g[i] * s.gradient_scale + s.decay * p[i];
-    const float velocity = keep * buffer[i] + grad;
-    buffer[i] = velocity;
-    p[i] -= s.lr * velocity;
-  }
+  for (std::int64_t i = 0; i < n; ++i) sgd_element(p[i], g[i], buffer[i], s);
 }
 
 }  // namespace expunge::tensor

@@ -5,24 +5,31 @@
 #include <numbers>
 
 #include "core/error.hpp"
+#include "tensor/device_kernels.hpp"
 #include "tensor/kernels.hpp"
 #include "tensor/untouched.hpp"
 
 namespace expunge::tensor {
 
-Optimizer::Optimizer(const config::OptimizerOptions& options, const FlatBuffer& layout) : options_(options) {
-  const auto zeros = [&] { return untouched_zeros(layout.size(), layout.values.device()); };
+Optimizer::Optimizer(const config::OptimizerOptions& options, const FlatBuffer& layout,
+                     const DeviceKernels* kernels)
+    : options_(options), kernels_(kernels) {
+  const torch::Device device = layout.values.device();
+  const auto zeros = [&] { return untouched_zeros(layout.size(), device); };
   if (options.name == "sgd") {
     if (options.momentum > 0) state_["momentum"] = zeros();
   } else {
     state_["m"] = zeros();
     state_[options.name == "sophia" ? "h" : "v"] = zeros();
   }
-  if (!layout.values.device().is_cpu()) {
-    decay_mask_ = zeros();
-    for (const auto& e : layout.entries)
-      if (e.decays) decay_mask_.narrow(0, e.offset, e.numel).fill_(1);
-  }
+  if (!kernels_ && !device.is_cpu()) kernels_ = device_kernels();
+  EXPUNGE_CHECK(kernels_ || device.is_cpu(), "no kernels for device {}", device.str());
+  if (!kernels_) return;
+  static_assert(kElementsOfByte == kAlignment, "a byte stands for elements of one parameter");
+  const torch::Tensor decays = torch::zeros({layout.size() / kAlignment}, torch::kByte);
+  for (const auto& e : layout.entries)
+    if (e.decays) decays.narrow(0, e.offset / kAlignment, (e.numel + kAlignment - 1) / kAlignment).fill_(1);
+  decays_ = decays.to(device);
 }
 
 void Optimizer::restore(std::map<std::string, torch::Tensor> state, std::int64_t steps) {
@@ -46,100 +53,80 @@ void Optimizer::step_slice(FlatBuffer& parameters, const torch::Tensor& gradient
   const torch::NoGradGuard no_grad;
   ++steps_;
   const Slice slice{first, last, options_.lr * lr_factor, gradient_scale};
-  if (parameters.values.device().is_cpu())
-    host_step(parameters, gradient, slice);
-  else
+  if (kernels_)
     device_step(parameters, gradient, slice);
+  else
+    host_step(parameters, gradient, slice);
+}
+
+SgdStep Optimizer::sgd(double decay, const Slice& slice) const {
+  return {static_cast<float>(slice.lr), static_cast<float>(decay), static_cast<float>(options_.momentum),
+          static_cast<float>(slice.scale), steps_ == 1};
+}
+
+SophiaStep Optimizer::sophia(double decay, const Slice& slice) const {
+  return {static_cast<float>(1 - slice.lr * decay),
+          static_cast<float>(options_.beta1),
+          static_cast<float>(options_.beta2),
+          static_cast<float>(slice.lr),
+          static_cast<float>(options_.rho * options_.sophia_bs),
+          static_cast<float>(slice.scale),
+          options_.double_ema};
+}
+
+AdamStep Optimizer::adam(double decay, const Slice& slice) const {
+  const bool apart = options_.name == "adamw";
+  const auto t = static_cast<double>(steps_);
+  AdamStep s{};
+  s.keep = apart ? static_cast<float>(1 - slice.lr * decay) : 1.0f;
+  s.coupled_decay = apart ? 0.0f : static_cast<float>(decay);
+  s.beta1 = static_cast<float>(options_.beta1), s.beta2 = static_cast<float>(options_.beta2);
+  s.eps = static_cast<float>(options_.eps);
+  s.step_size = static_cast<float>(slice.lr / (1 - std::pow(options_.beta1, t)));
+  s.correction2_sqrt = static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, t)));
+  s.gradient_scale = static_cast<float>(slice.scale);
+  return s;
+}
+
+float* Optimizer::slot(const char* name, std::int64_t at) {
+  const auto found = state_.find(name);
+  return found == state_.end() ? nullptr : found->second.data_ptr<float>() + at;
 }
 
 void Optimizer::host_step(FlatBuffer& parameters, const torch::Tensor& gradient, const Slice& slice) {
-  float* p = parameters.values.data_ptr<float>();
-  const float* g = gradient.data_ptr<float>();
-  const double lr = slice.lr;
-  const auto slot = [&](const char* name) {
-    return state_.count(name) ? state_.at(name).data_ptr<float>() : nullptr;
-  };
-  // Calls `step(decay, at, count)` for the part of each parameter inside the slice.
-  const auto for_each_part = [&](auto&& step) {
-    for (const auto& e : parameters.entries) {
-      const std::int64_t from = std::max(e.offset, slice.first);
-      const std::int64_t to = std::min(e.offset + e.numel, slice.last);
-      if (from < to) step(e.decays ? options_.weight_decay : 0.0, from, to - from);
-    }
-  };
-  const auto beta1 = static_cast<float>(options_.beta1), beta2 = static_cast<float>(options_.beta2);
-  const auto scale = static_cast<float>(slice.scale);
-  if (options_.name == "sgd") {
-    float* buffer = slot("momentum");
-    for_each_part([&](double decay, std::int64_t at, std::int64_t n) {
-      const SgdStep s{static_cast<float>(lr), static_cast<float>(decay),
-                      static_cast<float>(options_.momentum), scale, steps_ == 1};
-      sgd_step(p + at, g + at, buffer ? buffer + at : nullptr, n, s);
-    });
-    return;
+  const AdamStep plain = adam(0, slice), decaying = adam(options_.weight_decay, slice);
+  for (const auto& e : parameters.entries) {  // the part of each inside the slice
+    const std::int64_t at = std::max(e.offset, slice.first);
+    const std::int64_t n = std::min(e.offset + e.numel, slice.last) - at;
+    if (n <= 0) continue;
+    const double decay = e.decays ? options_.weight_decay : 0.0;
+    float* p = parameters.values.data_ptr<float>() + at;
+    const float* g = gradient.data_ptr<float>() + at;
+    if (options_.name == "sgd")
+      sgd_step(p, g, slot("momentum", at), n, sgd(decay, slice));
+    else if (options_.name == "sophia")
+      sophia_step(p, g, slot("m", at), slot("h", at), n, sophia(decay, slice));
+    else
+      adam_step(p, g, slot("m", at), slot("v", at), n, e.decays ? decaying : plain);
   }
-  if (options_.name == "sophia") {
-    float *m = slot("m"), *h = slot("h");
-    SophiaStep s{1.0f,
-                 beta1,
-                 beta2,
-                 static_cast<float>(lr),
-                 static_cast<float>(options_.rho * options_.sophia_bs),
-                 scale,
-                 options_.double_ema};
-    for_each_part([&](double decay, std::int64_t at, std::int64_t n) {
-      s.keep = static_cast<float>(1 - lr * decay);
-      sophia_step(p + at, g + at, m + at, h + at, n, s);
-    });
-    return;
-  }
-  float *m = slot("m"), *v = slot("v");
-  AdamStep s{};
-  s.beta1 = beta1, s.beta2 = beta2, s.eps = static_cast<float>(options_.eps);
-  s.step_size = static_cast<float>(lr / (1 - std::pow(options_.beta1, static_cast<double>(steps_))));
-  s.correction2_sqrt =
-      static_cast<float>(std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_))));
-  s.gradient_scale = scale;
-  for_each_part([&](double decay, std::int64_t at, std::int64_t n) {
-    s.keep = options_.name == "adamw" ? static_cast<float>(1 - lr * decay) : 1.0f;
-    s.coupled_decay = options_.name == "adamw" ? 0.0f : static_cast<float>(decay);
-    adam_step(p + at, g + at, m + at, v + at, n, s);
-  });
 }
 
-// The same formulas as elementwise tensor operations, for devices; elementwise operations are deterministic
-// there.
+// One kernel over the slice; padding, all zeros, stays zero.
 void Optimizer::device_step(FlatBuffer& parameters, const torch::Tensor& gradient, const Slice& slice) {
-  const auto part = [&](const torch::Tensor& flat) {
-    return flat.narrow(0, slice.first, slice.last - slice.first);
-  };
-  const double lr = slice.lr;
-  torch::Tensor p = part(parameters.values), g = part(gradient) * slice.scale;
-  const torch::Tensor decays = part(decay_mask_);
-  if (options_.name == "adamw" || options_.name == "sophia") {
-    p.mul_(1 - decays * (lr * options_.weight_decay));
-  } else if (options_.weight_decay > 0) {
-    g.add_(p * decays, options_.weight_decay);
-  }
-  if (options_.name == "sgd") {
-    if (options_.momentum > 0)
-      g = part(state_["momentum"]).mul_(steps_ == 1 ? 0.0 : options_.momentum).add_(g);
-    p.sub_(g, lr);
-    return;
-  }
-  if (options_.name == "sophia") {
-    torch::Tensor m = part(state_["m"]), h = part(state_["h"]);
-    h.mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
-    for (int k = 0; k < (options_.double_ema ? 2 : 1); ++k)
-      m.mul_(options_.beta1).add_(g, 1 - options_.beta1);
-    p.sub_(m.sign() * (m.abs() / (h * (options_.rho * options_.sophia_bs) + 1e-15)).clamp_max(1), lr);
-    return;
-  }
-  const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
-  const double c2 = std::sqrt(1 - std::pow(options_.beta2, static_cast<double>(steps_)));
-  const torch::Tensor m = part(state_["m"]).lerp_(g, 1 - options_.beta1);
-  const torch::Tensor v = part(state_["v"]).mul_(options_.beta2).addcmul_(g, g, 1 - options_.beta2);
-  p.addcdiv_(m, v.sqrt().div_(c2).add_(options_.eps), -lr / c1);
+  const std::int64_t at = slice.first, n = slice.last - slice.first;
+  if (n <= 0) return;
+  EXPUNGE_CHECK(at % kAlignment == 0, "a slice that begins inside a parameter's alignment, at {}", at);
+  float* p = parameters.values.data_ptr<float>() + at;
+  const float* g = gradient.data_ptr<float>() + at;
+  const std::uint8_t* decays = decays_.data_ptr<std::uint8_t>() + at / kAlignment;
+  const double decay = options_.weight_decay;
+  if (options_.name == "sgd")
+    kernels_->sgd_step(p, g, slot("momentum", at), n, decays, sgd(decay, slice), sgd(0, slice));
+  else if (options_.name == "sophia")
+    kernels_->sophia_step(p, g, slot("m", at), slot("h", at), n, decays, sophia(decay, slice),
+                          sophia(0, slice));
+  else
+    kernels_->adam_step(p, g, slot("m", at), slot("v", at), n, decays, adam(decay, slice), adam(0, slice));
 }
 
 double schedule_factor(const config::TrainOptions& o, std::int64_t step, std::int64_t total,
@@ -166,12 +153,13 @@ double gradient_norm(const torch::Tensor& flat) {
   if (flat.numel() == 0) return 0;
   if (flat.device().is_cpu()) return norm_of_blocks(block_squares(flat, 0, flat.numel()));
   // Block sums on the device, added in block order on the host.
-  const std::int64_t blocks = (flat.numel() + kBlock - 1) / kBlock;
-  torch::Tensor padded = torch::zeros({blocks * kBlock}, flat.options());
-  padded.narrow(0, 0, flat.numel()).copy_(flat);
-  const torch::Tensor sums =
-      padded.to(torch::kDouble).square_().view({blocks, kBlock}).sum(1).to(torch::kCPU);
-  return norm_of_blocks({sums.data_ptr<double>(), sums.data_ptr<double>() + blocks});
+  const DeviceKernels* kernels = device_kernels();
+  EXPUNGE_CHECK(kernels, "no kernels for device {}", flat.device().str());
+  const torch::Tensor squares =
+      torch::empty({(flat.numel() + kBlock - 1) / kBlock}, flat.options().dtype(torch::kDouble));
+  kernels->block_squares(flat.data_ptr<float>(), flat.numel(), squares.data_ptr<double>());
+  const torch::Tensor host = squares.to(torch::kCPU);
+  return norm_of_blocks({host.data_ptr<double>(), host.data_ptr<double>() + host.numel()});
 }
 
 std::vector<double> block_squares(const torch::Tensor& flat, std::int64_t first, std::int64_t last) {

@@ -7,13 +7,17 @@
 #include <string>
 
 #include "config/train_options.hpp"
+#include "tensor/device_kernels.hpp"
 #include "tensor/flat_parameters.hpp"
 
 namespace expunge::tensor {
 
 class Optimizer {
  public:
-  Optimizer(const config::OptimizerOptions& options, const FlatBuffer& layout);
+  // `kernels`: what takes the steps; null: this layer's loops on a processor, the plugin's kernels on a GPU.
+  // They give the same bits.
+  Optimizer(const config::OptimizerOptions& options, const FlatBuffer& layout,
+            const DeviceKernels* kernels = nullptr);
 
   // One step on `parameters` (layout of the constructor) with the summed gradient [size]; `lr_factor` comes
   // from the schedule, `gradient_scale` from clipping.
@@ -36,10 +40,15 @@ class Optimizer {
   };
   void host_step(FlatBuffer& parameters, const torch::Tensor& gradient, const Slice& slice);
   void device_step(FlatBuffer& parameters, const torch::Tensor& gradient, const Slice& slice);
+  SgdStep sgd(double decay, const Slice& slice) const;
+  SophiaStep sophia(double decay, const Slice& slice) const;
+  AdamStep adam(double decay, const Slice& slice) const;
+  float* slot(const char* name, std::int64_t at);  // element `at` of a state; null without it
 
   config::OptimizerOptions options_;
   std::map<std::string, torch::Tensor> state_;
-  torch::Tensor decay_mask_;  // devices only: 1 where weight decay applies
+  const DeviceKernels* kernels_;  // null: host_step
+  torch::Tensor decays_;  // with kernels, a byte for kAlignment elements: 1 where weight decay applies
   std::int64_t steps_ = 0;
 };
 

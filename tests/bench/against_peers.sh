@@ -150,7 +150,7 @@ our_step() {
   local ranks=$1 model=$2 count=2
   [[ -n $quick ]] || count=$(steps "$2")
   # shellcheck disable=SC2086
-  mpi -n "$ranks" "$expunge" bench step ${ours[$model]} --steps "$count" --warm 2 --rounds 1 --json "${@:3}" 2>> "$out/log.txt"
+  mpi -n "$ranks" "$expunge" bench step --device cpu ${ours[$model]} --steps "$count" --warm 2 --rounds 1 --json "${@:3}" 2>> "$out/log.txt"
 }
 # peer_step FILE MODEL MODES OPTION...: rows as JSON, in the caller's precision.
 peer_step() {
@@ -283,9 +283,9 @@ TOML
 our_sweep() {
   local start
   export EXPUNGE_DATA_ROOT=$data EXPUNGE_CACHE=$work/cache
-  mpi -n 2 "$expunge" --quiet run "$work/$1.toml" --out "$work/ours" --only originals >> "$out/log.txt" 2>&1
+  mpi -n 2 "$expunge" --quiet run --device cpu "$work/$1.toml" --out "$work/ours" --only originals >> "$out/log.txt" 2>&1
   start=$(now)
-  mpi -n 2 "$expunge" --quiet run "$work/$1.toml" --out "$work/ours" --only cells --ranks-per-cell 1 --fresh >> "$out/log.txt" 2>&1
+  mpi -n 2 "$expunge" --quiet run --device cpu "$work/$1.toml" --out "$work/ours" --only cells --ranks-per-cell 1 --fresh >> "$out/log.txt" 2>&1
   calc "$(now) - $start"
 }
 peer_original() {
@@ -369,9 +369,44 @@ reduce_rows() {
   row reduce "$(median < "$work/reduce")" '>=' 1.3 "ours $ours_s s, peer $peer_s s, $runs results"
 }
 
+# On one GPU, bf16. Ours with and without CUDA graphs, the better one counts; its FLOPs are the model's, a multiply-add counts two.
+declare -A on_gpu=(
+  [resnet50]="--model resnet50 --size 224 --classes 1000"
+  [vit-base]="--model vit_base --size 224 --classes 1000"
+  [bert-base]="--model bert-base-uncased --size 128 --classes 2")
+declare -A gpu_gemm=([vit-base]=0.50 [bert-base]=0.50)
+our_gpu_step() {
+  # shellcheck disable=SC2086
+  OMP_NUM_THREADS=8 "$expunge" bench step --device cuda ${on_gpu[$1]} --batch 128 --grain 128 --precision bf16 --no-bare --rounds 1 --json \
+    --steps "$([[ -n $quick ]] && echo 5 || echo 50)" --warm 10 "${@:2}" 2>> "$out/log.txt"
+}
+
 gpu_rows() {
   if ! command -v nvidia-smi > /dev/null || ! nvidia-smi > /dev/null 2>&1; then absent gpu "no GPU"; return 0; fi
-  absent gpu "bench step measures on the processor"
+  needs_python gpu || return 0
+  local model line best how peer
+  for model in resnet50 vit-base bert-base; do
+    : > "$work/gpu"; : > "$work/gpu_gemm"
+    for ((round = 0; round < rounds; ++round)); do
+      peer=$("$python" "$root/tests/bench/peer_gpu_step.py" --model "$model" --seconds "$([[ -n $quick ]] && echo 0.5 || echo 5)" 2>> "$out/log.txt") \
+        || { absent "gpu/$model" "the peer failed (see $out/log.txt)"; continue 2; }
+      best=0 how=""
+      for graphs in "" --cuda-graphs; do
+        # shellcheck disable=SC2086
+        line=$(our_gpu_step "$model" $graphs) || { absent "gpu/$model" "bench step failed (see $out/log.txt)"; continue 3; }
+        if awk "BEGIN { exit !($(field samples_per_s <<< "$line") > $best) }"; then
+          best=$(field samples_per_s <<< "$line") how=${graphs:-kernel by kernel}
+          calc "$(field flops_per_s <<< "$line") / $(field gemm_flops_per_s <<< "$peer")" > "$work/share"
+        fi
+      done
+      calc "$best / $(field samples_per_s <<< "$peer")" >> "$work/gpu"; echo >> "$work/gpu"
+      cat "$work/share" >> "$work/gpu_gemm"; echo >> "$work/gpu_gemm"
+    done
+    row "gpu/$model" "$(median < "$work/gpu")" '>=' 1.2 "ours $best/s ($how), peer $(field samples_per_s <<< "$peer")/s ($(field variant <<< "$peer")), $(field device <<< "$peer")"
+    if [[ -n ${gpu_gemm[$model]:-} ]]; then
+      row "gpu/$model/gemm" "$(median < "$work/gpu_gemm")" '>=' "${gpu_gemm[$model]}" "share of the bf16 GEMM ceiling, $(field gemm_flops_per_s <<< "$peer") FLOP/s"
+    fi
+  done
 }
 
 echo "$("$expunge" --version) on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(getconf _NPROCESSORS_ONLN) CPUs, $(date -u +%F), $rounds round(s)${quick:+, quick}"

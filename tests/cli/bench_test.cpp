@@ -54,6 +54,19 @@ TEST(BenchStep, OnTwoRanksWithoutTheBareLoop) {
   EXPECT_EQ(run_command({"bench", "step", "--precision", "fp8"}, kEnvironment).exit_code, kExitUsage);
 }
 
+TEST(BenchStep, SaysWhyThereIsNoGpu) {
+  const auto wants_gpu = run_command({"bench", "step", "--device", "cuda", "--steps", "1"}, kEnvironment);
+  if (wants_gpu.exit_code == 0) GTEST_SKIP() << "there is a GPU";
+  EXPECT_EQ(wants_gpu.exit_code, kExitMissing);
+  EXPECT_NE(wants_gpu.err.find("--device cuda: "), std::string::npos) << wants_gpu.err;
+  const auto tf32 = run_command({"bench", "step", "--precision", "tf32"}, kEnvironment);
+  EXPECT_EQ(tf32.exit_code, kExitConfig);
+  EXPECT_NE(tf32.err.find("needs a GPU"), std::string::npos) << tf32.err;
+  EXPECT_EQ(run_command({"bench", "step", "--device", "tpu"}, kEnvironment).exit_code, kExitUsage);
+  EXPECT_EQ(run_command({"bench", "step", "--device", "cuda", "--method", "all"}, kEnvironment).exit_code,
+            kExitUsage);
+}
+
 TEST(BenchAllreduce, ReportsBandwidthsAndChecksSums) {
   const auto result = run_command({"bench", "allreduce", "--sizes", "4K,64K"}, kTwoRanks);
   ASSERT_EQ(result.exit_code, 0) << result.err;

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/error.hpp"
 #include "store/store_file.hpp"
 #include "tests/cli/command.hpp"
 
@@ -102,6 +103,46 @@ TEST_F(Sweep, NeedsTheMemoryThatThePlanExpects) {
     // Within 15 % where the process's own share was measured; LibTorch's differs between processors.
     EXPECT_NEAR(expected / measured, 1, 0.25) << model << ": " << expected << " and " << measured;
   }
+}
+
+// Of three ranks on one node, or GPU, some compute and the others wait.
+TEST_F(Sweep, SomeOfTheRanksOnADeviceCompute) {
+  const auto job = write_job(R"("finetune", "neggrad", "scrub")");
+  const auto alone = run(job, "alone");
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  const auto sharing = [&](const std::string& wish, const std::string& ranks_per_cell) {
+    return run_command({"run", job, "--out", (folder.path() / ("s" + wish)).string(), "--device", "cpu",
+                        "--ranks-per-cell", ranks_per_cell, "--sharing", wish},
+                       mpirun(3));
+  };
+  const auto two = sharing("2", "1");
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_NE(two.err.find("2 ranks at a time on a node"), std::string::npos) << two.err;
+  EXPECT_NE(two.err.find("in 2 groups"), std::string::npos) << two.err;
+  EXPECT_EQ(science("s2"), science("alone"));
+  const auto measured = sharing("auto", "1");
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  EXPECT_NE(measured.err.find("1 at a time: "), std::string::npos) << measured.err;
+  EXPECT_NE(measured.err.find("2 at a time: "), std::string::npos) << measured.err;
+  EXPECT_EQ(science("sauto"), science("alone"));
+  EXPECT_EQ(sharing("some", "1").exit_code, kExitUsage);
+  EXPECT_EQ(sharing("0", "1").exit_code, kExitUsage);
+  EXPECT_EQ(sharing("2", "3").exit_code, kExitUsage);
+}
+
+// On one GPU: one rank, two that share it, with and without captured passes.
+TEST_F(Sweep, GivesTheSameBitsOnAGpu) {
+  const auto job = write_job(R"("finetune", "scrub")");
+  const std::vector<std::string> on_gpu{"--device", "cuda"};
+  const auto one = run(job, "g1", 1, on_gpu);
+  if (one.exit_code == kExitMissing) GTEST_SKIP() << one.err;
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  const auto two = run(job, "g2", 2, on_gpu);
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_EQ(science("g2"), science("g1"));
+  const auto captured = run(job, "g3", 1, {"--device", "cuda", "--set", "run.cuda_graphs=true"});
+  ASSERT_EQ(captured.exit_code, 0) << captured.err;
+  EXPECT_EQ(science("g3"), science("g1"));
 }
 
 TEST_F(Sweep, GroupsOfRanksShareTheCells) {

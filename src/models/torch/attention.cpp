@@ -2,8 +2,10 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "models/torch/blocks.hpp"
+#include "models/torch/recorder.hpp"
 
 namespace expunge::models {
 
@@ -25,6 +27,12 @@ torch::Tensor additive_mask(const torch::Tensor& mask, torch::ScalarType type) {
 
 torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                         const torch::Tensor& added, double dropout, bool training) {
+  // A GPU has one kernel for all of it, which never keeps the scores; in deterministic mode it is one that
+  // adds in a fixed order. The lowest float would be -inf in bf16.
+  if (q.is_cuda() && !Recorder::active() && !(added.defined() && added.requires_grad())) {
+    const auto mask = added.defined() ? std::optional(added.clamp_min(-1e30)) : std::nullopt;
+    return at::scaled_dot_product_attention(q, k, v, mask, training ? dropout : 0.0);
+  }
   const double scale = 1 / std::sqrt(static_cast<double>(q.size(-1)));
   torch::Tensor scores = at::matmul(q * scale, k.transpose(-1, -2));
   if (added.defined()) scores = scores + added;

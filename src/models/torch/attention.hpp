@@ -14,7 +14,7 @@ torch::Tensor join_heads(const torch::Tensor& x);
 torch::Tensor additive_mask(const torch::Tensor& mask, torch::ScalarType type);
 
 // dropout(softmax(q k^T / sqrt(width) + added)) v for q, k, v [n, heads, tokens, width]; `added` broadcasts
-// against [n, heads, tokens, tokens] and may be undefined.
+// against [n, heads, tokens, tokens] and may be undefined. On a GPU rounded in another order.
 torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                         const torch::Tensor& added, double dropout, bool training);
 

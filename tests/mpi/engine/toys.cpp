@@ -205,6 +205,7 @@ ToyResult run_toy(const std::string& method, const Drive& drive, const Toy& toy,
   s.poll = [&] { return ++asked == stop_after ? kPollStop : 0; };
   s.save = [&](const store::Checkpoint& c) { out.checkpoint = c; };
   if (resume) s.resume = *resume;
+  if (toy.change) toy.change(s);
 
   try {
     drive(std::move(s), out.report);

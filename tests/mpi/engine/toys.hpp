@@ -61,6 +61,7 @@ struct Toy {
   std::uint64_t run_seed = 0;  // of the run's own draws; 0: `seed`, which the start has
   bool inputs_repeat = false;
   std::int64_t teacher_bytes = 0;
+  std::function<void(Context::Setup&)> change;  // of the setup, at its end
 
   Toy with(nlohmann::json changes) const;  // the same with other options
 };

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "comm/gpu.hpp"
 #include "core/error.hpp"
 #include "core/rng.hpp"
 #include "tensor/flat_parameters.hpp"
@@ -233,6 +234,86 @@ TEST(Schedule, HandValues) {
   EXPECT_NEAR(tensor::schedule_factor(o, 0, 20, 4), 0.01, 1e-15);
   EXPECT_DOUBLE_EQ(tensor::clip_factor(10, 0), 1.0);
   EXPECT_NEAR(tensor::clip_factor(10, 1), 0.1, 1e-7);
+}
+
+// The table of a GPU's kernels, but on the host and element by element.
+const tensor::DeviceKernels kElementwise{
+    [](float* p, const float* g, float* m, float* v, std::int64_t n, const std::uint8_t* decays,
+       const tensor::AdamStep& decaying, const tensor::AdamStep& plain) {
+      for (std::int64_t i = 0; i < n; ++i)
+        tensor::adam_element(p[i], g[i], m[i], v[i], decays[i / 16] ? decaying : plain);
+    },
+    [](float* p, const float* g, float* buffer, std::int64_t n, const std::uint8_t* decays,
+       const tensor::SgdStep& decaying, const tensor::SgdStep& plain) {
+      for (std::int64_t i = 0; i < n; ++i)
+        if (buffer)
+          tensor::sgd_element(p[i], g[i], buffer[i], decays[i / 16] ? decaying : plain);
+        else
+          tensor::sgd_element(p[i], g[i], decays[i / 16] ? decaying : plain);
+    },
+    [](float* p, const float* g, float* m, float* h, std::int64_t n, const std::uint8_t* decays,
+       const tensor::SophiaStep& decaying, const tensor::SophiaStep& plain) {
+      for (std::int64_t i = 0; i < n; ++i)
+        tensor::sophia_element(p[i], g[i], m[i], h[i], decays[i / 16] ? decaying : plain);
+    },
+    nullptr, nullptr};
+
+// One kernel over the flat buffer, padding included, gives the bits of the loops over parameters.
+TEST(Optimizers, OnADeviceGiveTheBitsOfTheHosts) {
+  for (const char* name : {"adamw", "adam", "sgd", "sgd with momentum", "sophia"}) {
+    config::OptimizerOptions o;
+    o.name = std::string(name).substr(0, std::string(name).find(' '));
+    o.lr = 0.05, o.weight_decay = 0.1, o.momentum = o.name != name ? 0.9 : 0;
+    Pair here, there;
+    const auto all = [](const std::string&) { return true; };
+    tensor::FlatParameters a(here, torch::kCPU, all, "trainer"), b(there, torch::kCPU, all, "trainer");
+    torch::Tensor start = torch::linspace(-1, 1, a.trainable.size());
+    start.narrow(0, 35, 13).zero_(), start.narrow(0, 51, 13).zero_();  // padding
+    a.trainable.values.copy_(start), b.trainable.values.copy_(start);
+    tensor::Optimizer host(o, a.trainable), device(o, b.trainable, &kElementwise);
+    for (int step = 1; step <= 4; ++step) {
+      const torch::Tensor gradient = (start * (3 + step)).sin().mul_(start.ne(0));
+      host.step(a.trainable, gradient, 0.5, 0.25);
+      if (step % 2) {
+        device.step(b.trainable, gradient, 0.5, 0.25);
+      } else {  // cut where a parameter begins; both are one step
+        device.step_slice(b.trainable, gradient, 0.5, 0.25, 0, 48);
+        tensor::Optimizer rest(o, b.trainable, &kElementwise);
+        rest.restore(device.state(), device.steps() - 1);
+        rest.step_slice(b.trainable, gradient, 0.5, 0.25, 48, b.trainable.size());
+        device.restore(rest.state(), rest.steps());
+      }
+      EXPECT_TRUE(a.trainable.values.equal(b.trainable.values)) << name << " step " << step;
+    }
+    EXPECT_FALSE(a.trainable.values.equal(start)) << name;
+    EXPECT_EQ(b.trainable.values.narrow(0, 35, 13).abs().sum().item<float>(), 0) << name;
+    for (const auto& [slot, value] : host.state())
+      EXPECT_TRUE(value.equal(device.state().at(slot))) << name << " " << slot;
+    EXPECT_THROW(device.step_slice(b.trainable, start, 1, 1, 8, 64), InternalError);
+  }
+}
+
+TEST(Optimizers, OnAGpuGiveTheBitsOfTheHosts) {
+  std::string reason;
+  if (!comm::open_gpu_plugin(&reason)) GTEST_SKIP() << reason;
+  const auto n = 3 * tensor::kBlock + 4321;
+  const torch::Tensor x = torch::linspace(-3, 5, n).sin();
+  EXPECT_EQ(tensor::gradient_norm(x), tensor::gradient_norm(x.to(torch::kCUDA)));
+  for (const char* name : {"adamw", "adam", "sgd", "sophia"}) {
+    config::OptimizerOptions o;
+    o.name = name, o.lr = 0.05, o.weight_decay = 0.1, o.momentum = 0.9;
+    Pair here, there;
+    const auto all = [](const std::string&) { return true; };
+    tensor::FlatParameters a(here, torch::kCPU, all, "trainer"), b(there, torch::kCUDA, all, "trainer");
+    tensor::Optimizer host(o, a.trainable), device(o, b.trainable);
+    for (int step = 1; step <= 4; ++step) {
+      torch::Tensor gradient = torch::linspace(-1, 1, a.trainable.size()).mul_(step);
+      gradient.narrow(0, 35, 13).zero_(), gradient.narrow(0, 51, 13).zero_();
+      host.step(a.trainable, gradient, 0.5, 0.25);
+      device.step(b.trainable, gradient.to(torch::kCUDA), 0.5, 0.25);
+    }
+    EXPECT_TRUE(a.trainable.values.equal(b.trainable.values.to(torch::kCPU))) << name;
+  }
 }
 
 }  // namespace
