@@ -51,6 +51,7 @@ wanted() { [[ -z $only || ,$only, == *,$1,* ]]; }
 mkdir -p "$out"
 work=$(mktemp -d "${TMPDIR:-/tmp}/against_peers.XXXXXX")
 busy=""
+trap 'echo "against_peers: stopped; see $out/log.txt" >&2' ERR
 trap '[[ -z $busy ]] || kill "$busy" 2>/dev/null; rm -rf "$work"' EXIT
 : > "$out/ratios.txt"
 : > "$out/log.txt"
