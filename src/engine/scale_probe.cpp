@@ -183,13 +183,15 @@ double step_rate(Workbench& bench, const sweep::Original& original, std::int64_t
   const Wish wish{false, steps, 0};
   Run run = original_run(bench, watched, original);
   size_for_ranks(run, wish, 1);
+  auto taken = take_steps(run, watched, wish);
+  EXPUNGE_CHECK(!taken.empty(), "{}: no whole step to measure", run.what);
   std::vector<double> seconds;
   std::int64_t samples = 0;
-  for (const auto& step : gather_steps(watched, take_steps(run, watched, wish), steps)) {
+  for (const auto& step : gather_steps(watched, std::move(taken), steps)) {
     seconds.push_back(step.front().part.step);
     samples = step.front().samples;
   }
-  return seconds.empty() ? 0 : static_cast<double>(samples) / median(seconds);
+  return static_cast<double>(samples) / median(seconds);
 }
 
 int probe_scaling(comm::Runtime& runtime, const json& request) {

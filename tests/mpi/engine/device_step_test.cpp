@@ -2,6 +2,7 @@
 // grains that are read ahead, passes that are recorded. None of it changes a bit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 

@@ -102,7 +102,7 @@ TEST(GradientSink, RefusesAGradientForAPartThatIsReady) {
   const auto parts = flat.sink().parts(1);
   flat.sink().open(buffer, GradientSink::Write::kReplace, parts, [] {});
   (net.unused * 3).sum().backward();
-  EXPECT_THROW((net.unused * 3).sum().backward(), InternalError);
+  EXPECT_THROW((net.unused * 3).sum().backward(), std::exception);
   const std::vector<GradientSink::Part> few{{16, flat.trainable.size()}};
   EXPECT_THROW(flat.sink().open(buffer, GradientSink::Write::kReplace, few, [] {}), InternalError);
 }
