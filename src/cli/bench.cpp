@@ -55,7 +55,7 @@ int run(Args& args) {
   const auto count = args.integer("--count", "N", 10000, 1, "store: stores to publish and merge");
   const auto job = args.option("--job", "FILE", "", "store: the cells of this job, instead of made-up ones");
   const bool summaries =
-      args.flag("--summaries", "store: stores without their HDF5 part, a quarter of the size");
+      args.flag("--summaries", "store: stores without their HDF5 part, a seventh of the size");
   const auto units = args.integer("--units", "N", 27560, 2, "selection: units to choose from (ResNet-50's)");
   const auto perturbations =
       args.integer("--perturbations", "N", 1000, 2, "selection: perturbed copies that tell units apart");

@@ -11,7 +11,7 @@ struct SampleSweep {
   std::filesystem::path folder;  // is made
   std::int64_t count = 0;        // cells: of data sets, models, methods, ten ratios and 25 seeds; unless
   std::string job;               // a job file says which
-  bool summaries = false;        // stores with nothing but their seal and summary: a quarter of the size
+  bool summaries = false;        // stores with nothing but seal and summary: a seventh of the size
 };
 
 // plan.json and a store for every cell, of the original's too where there is a job; published by one process

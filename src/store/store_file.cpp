@@ -1,5 +1,6 @@
 #include "store/store_file.hpp"
 
+#include <fstream>
 #include <mutex>
 
 #include "core/build_info.hpp"
@@ -9,6 +10,7 @@
 #include "core/log.hpp"
 #include "store/record_parts.hpp"
 #include "store/root_attributes.hpp"
+#include "store/seal.hpp"
 #include "store/sealed_file.hpp"
 #include "store/summary.hpp"
 
@@ -112,8 +114,12 @@ Published write_record(const fs::path& path, const Record& record) {
 
 void write_summary(const fs::path& path, const Record& record) {
   check_record(path, record);
-  const auto nothing = [](const h5::Handle&) {};
-  write_sealed(path, record.kind, Publish::kReplace, 0, nothing, {}, summary_bytes(header_of(record)));
+  const std::string body = summary_bytes(header_of(record));
+  make_folder(path.parent_path());
+  std::ofstream file(path, std::ios::binary);
+  file << seal_of(body) << body;
+  file.close();
+  if (!file) throw DataError::cannot_write(fmt::format("{}: cannot write", path.string()));
 }
 
 Record read_record(const fs::path& path) {
