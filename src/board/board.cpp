@@ -1,6 +1,7 @@
 #include "board/board.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
@@ -39,6 +40,7 @@ const TextColumn kTextColumns[] = {
 template <class T, class Get>
 std::vector<T> collect(const Board& board, Get&& get) {
   std::vector<T> out;
+  if (!board.rows.empty()) out.reserve(board.rows.size() * get(board.rows.front()).size());
   for (const auto& row : board.rows) {
     const auto& part = get(row);
     out.insert(out.end(), part.begin(), part.end());
@@ -50,27 +52,25 @@ void write_cells(const h5::Handle& file, const Board& board) {
   const h5::Handle cells = h5::create_group(file, "cells");
   for (const auto& column : kTextColumns) {
     std::vector<std::string> texts;
+    texts.reserve(board.rows.size());
     for (const auto& row : board.rows) texts.push_back(column.of(const_cast<Row&>(row)));
     h5::write_texts(cells, column.name, texts, kColumn);
   }
   std::vector<double> ratios;
   std::vector<std::int64_t> seeds, ends;
-  std::string configs;
   std::size_t bytes_of_configs = 0;
-  for (const auto& row : board.rows) bytes_of_configs += row.config_json.size();
-  configs.reserve(bytes_of_configs);  // as it grows it would be in memory twice
   for (const auto& row : board.rows) {
     ratios.push_back(row.cell.ratio);
     seeds.push_back(row.cell.seed);
-    configs += row.config_json;
-    ends.push_back(static_cast<std::int64_t>(configs.size()));
+    bytes_of_configs += row.config_json.size();
+    ends.push_back(static_cast<std::int64_t>(bytes_of_configs));
   }
   h5::write<double>(cells, "ratio", ratios, {ratios.size()}, kColumn);
   h5::write<std::int64_t>(cells, "seed", seeds, {seeds.size()}, kColumn);
   h5::write<std::int64_t>(file, "config_end", ends, {ends.size()}, kColumn);
-  const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(configs.data()),
-                                            configs.size());
-  h5::write<std::uint8_t>(file, "config", bytes, {bytes.size()}, {.chunk_rows = 1 << 18, .deflate = 1});
+  auto row = board.rows.begin();
+  h5::write_pieces(file, "config", bytes_of_configs, {.chunk_rows = 1 << 18, .deflate = 1},
+                   [&] { return (row++)->config_json.text(); });
 }
 
 void fill(const h5::Handle& file, const Board& board) {
@@ -111,7 +111,6 @@ void read_cells(const h5::Handle& file, Board& board) {
   const h5::Handle cells = h5::open_group(file, "cells");
   const auto ratios = h5::read<double>(cells, "ratio");
   const auto seeds = h5::read<std::int64_t>(cells, "seed"), ends = h5::read<std::int64_t>(file, "config_end");
-  const auto configs = h5::read<std::uint8_t>(file, "config");
   const std::size_t rows = ratios.size();
   if (seeds.size() != rows || ends.size() != rows) throw h5::Failure("columns differ in length");
   board.rows.resize(rows);
@@ -121,16 +120,27 @@ void read_cells(const h5::Handle& file, Board& board) {
     if (texts.size() != rows) throw h5::Failure("columns differ in length");
     for (std::size_t i = 0; i < rows; ++i) column.of(board.rows[i]) = std::move(texts[i]);
   }
-  std::size_t at = 0;
   for (std::size_t i = 0; i < rows; ++i) {
-    const auto end = static_cast<std::size_t>(ends[i]);
-    if (end < at || end > configs.size()) throw h5::Failure("config_end does not fit config");
     board.rows[i].cell.ratio = ratios[i];
     board.rows[i].cell.seed = seeds[i];
-    board.rows[i].config_json.assign(configs.begin() + static_cast<std::ptrdiff_t>(at),
-                                     configs.begin() + static_cast<std::ptrdiff_t>(end));
-    at = end;
   }
+  SettingsPool pool;
+  std::string text;  // of the row that a piece has reached
+  std::size_t i = 0, at = 0;
+  h5::read_pieces(file, "config", [&](std::string_view piece) {
+    while (i < rows) {
+      const auto end = static_cast<std::size_t>(ends[i]);
+      if (end < at) throw h5::Failure("config_end does not fit config");
+      const auto part = piece.substr(0, end - at);
+      text += part;
+      at += part.size();
+      piece.remove_prefix(part.size());
+      if (at < end) return;
+      board.rows[i++].config_json = pool.add(std::exchange(text, {}));
+    }
+  });
+  for (; i < rows; ++i)  // the last ones may have none
+    if (static_cast<std::size_t>(ends[i]) != at) throw h5::Failure("config_end does not fit config");
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "board/plan_file.hpp"
+#include "board/settings_text.hpp"
 
 namespace expunge::board {
 
@@ -29,7 +30,8 @@ struct Row {
   std::string reason;          // why it is not ok, or what else is to be known
   std::vector<double> values;  // one per column; NaN where not merged
   std::vector<double> timing;
-  std::string parameter_hash, science_sha256, config_sha256, config_json;
+  std::string parameter_hash, science_sha256, config_sha256;
+  SettingsText config_json;
   std::string git_hash, host;  // provenance of the store; empty on boards of older programs
   bool merged() const { return status == "ok" || status == "diverged" || status == "budget"; }
 };

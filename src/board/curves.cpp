@@ -52,7 +52,7 @@ MethodClasses method_classes(const Leaderboard& leaderboard) {
 }
 
 std::string ratio_svg(const Leaderboard& leaderboard, const std::string& dataset, const std::string& model,
-                      std::size_t column, const MethodClasses& classes) {
+                      std::size_t column, const MethodClasses& classes, bool with_dots) {
   std::map<std::string, std::vector<Dot>> lines;
   std::set<double> ratios;
   double least = std::numeric_limits<double>::infinity(), most = -least;
@@ -86,6 +86,7 @@ std::string ratio_svg(const Leaderboard& leaderboard, const std::string& dataset
     for (const auto& d : dots) {
       const double px = kCurveFrame.x(x, d.ratio), py = kCurveFrame.y(y, d.mean);
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px, py);
+      if (!with_dots) continue;
       if (!std::isnan(d.low))
         bars += fmt::format("M{:.1f} {:.1f}V{:.1f}", px, kCurveFrame.y(y, std::clamp(d.low, y.low, y.high)),
                             kCurveFrame.y(y, std::clamp(d.high, y.low, y.high)));

@@ -92,7 +92,11 @@ std::string shown_cells(const Entry& entry) {
 }
 
 std::string shown_group(const Group& group) {
-  return fmt::format("{} · {} · ratio {:g}", group.dataset, group.model, group.ratio);
+  if (group.over.empty()) return fmt::format("{} · {} · ratio {:g}", group.dataset, group.model, group.ratio);
+  std::string out;
+  for (const auto* part : {&group.dataset, &group.model})
+    if (!part->empty()) out += *part + " · ";
+  return out + group.over;
 }
 
 std::string shown_counts(const Board& board) {
@@ -112,10 +116,11 @@ std::string csv_field(const std::string& text) {
 std::vector<std::size_t> short_columns(const Leaderboard& leaderboard) {
   std::vector<std::size_t> out;
   for (std::size_t c = 0; c < leaderboard.columns.size(); ++c) {
-    bool defined = false;
-    for (const auto& group : leaderboard.groups)
-      for (const auto& entry : group.entries) defined |= entry.values[c].count > 0;
-    if (leaderboard.columns[c].narrow && defined) out.push_back(c);
+    const auto defined = [c](const Entry& entry) { return entry.values[c].count > 0; };
+    if (leaderboard.columns[c].narrow && std::ranges::any_of(leaderboard.groups, [&](auto& g) {
+          return std::ranges::any_of(g.entries, defined);
+        }))
+      out.push_back(c);
   }
   return out;
 }

@@ -42,14 +42,16 @@ void collect(const json& value, const std::string& path, Leaves& out) {
 // (key, value) is kept once and known by its number.
 class Settings {
  public:
-  explicit Settings(const Board& board) {
+  // `with_cells`: the cells' differences, too.
+  Settings(const Board& board, bool with_cells) {
     std::vector<std::size_t> votes;
     for (const auto& row : board.rows) {
       if (row.config_json.empty()) continue;
-      auto list = numbers_of(row.config_json);
+      const auto& list = list_of(row.config_json);
       votes.resize(leaves_.size(), 0);
       for (const std::size_t n : list) ++votes[n];
-      const auto [found, added] = list_number_.try_emplace(std::move(list), list_number_.size());
+      if (!with_cells) continue;
+      const auto [found, added] = list_number_.try_emplace(list, list_number_.size());
       list_of_[&row] = found->second;
     }
     std::map<std::string, std::size_t> most;
@@ -100,6 +102,28 @@ class Settings {
     return out;
   }
 
+  // Of texts with one frame only one is read where seed and original, in which they differ, are own fields
+  // of the cell.
+  const std::vector<std::size_t>& list_of(const SettingsText& settings) {
+    const auto& frame = settings.frame();
+    auto& known = of_frame_[frame.get()];
+    if (known.read && known.same) return known.list;
+    known.list = numbers_of(settings.text());
+    if (!known.read) {
+      const SettingsText other(frame, ~settings.original(), settings.seed() < 0 ? 1 : -1);
+      const std::size_t before = leaves_.size();
+      known.same = numbers_of(other.text()) == known.list;
+      for (; leaves_.size() > before; leaves_.pop_back()) leaf_number_.erase(leaves_.back());
+      known.read = true;
+    }
+    return known.list;
+  }
+
+  struct OfFrame {
+    bool read = false, same = false;
+    std::vector<std::size_t> list;
+  };
+  std::unordered_map<const SettingsText::Frame*, OfFrame> of_frame_;
   Leaves leaves_;
   std::map<std::pair<std::string, std::string>, std::size_t> leaf_number_;
   std::map<std::vector<std::size_t>, std::size_t> list_number_;
@@ -124,14 +148,15 @@ class Texts {
 
 }  // namespace
 
-std::string html_data(const Leaderboard& leaderboard) {
+std::string html_data(const Leaderboard& leaderboard, bool with_cells) {
   const Board& board = *leaderboard.board;
   const bool in_full = board.rows.size() <= kCellsInFull;
   const auto hash = [&](const std::string& text) { return in_full ? text : text.substr(0, kShortHash); };
-  const Settings settings(board);
+  const Settings settings(board, with_cells);
   Texts texts;
   json entries = json::array();
-  for (const auto& group : leaderboard.groups)
+  for (const auto& group : leaderboard.groups) {
+    if (!with_cells) break;
     for (const auto& entry : group.entries) {
       json cells = json::array();
       for (const Row* row : entry.cells) {
@@ -156,9 +181,13 @@ std::string html_data(const Leaderboard& leaderboard) {
       }
       entries.push_back({{"title", entry.method + " on " + shown_group(group)}, {"cells", cells}});
     }
-  const json out = {{"columns", board.row_names},    {"entries", entries},
-                    {"texts", texts.all()},          {"diffs", settings.differences()},
-                    {"settings", settings.leaves()}, {"common", settings.common()}};
+  }
+  const json out = {{"columns", board.row_names},
+                    {"entries", entries},
+                    {"texts", texts.all()},
+                    {"diffs", settings.differences()},
+                    {"settings", with_cells ? settings.leaves() : json::array()},
+                    {"common", settings.common()}};
   std::string text = out.dump(-1, ' ', false, json::error_handler_t::replace);
   // "</script>" and "<!--" must not occur inside the element.
   std::string safe;

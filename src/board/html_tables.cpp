@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "board/format.hpp"
 #include "board/html_parts.hpp"
@@ -39,9 +41,9 @@ class Shades {
   double low_ = std::numeric_limits<double>::infinity(), high_ = -std::numeric_limits<double>::infinity();
 };
 
-// `usual`: cells of the entry that are averaged; another count of values is said.
+// `usual`: cells of the entry that are averaged, where known; another count of values is said.
 std::string number_cell(const LeaderboardColumn& column, const Estimate& value, bool best, int shade,
-                        std::size_t usual) {
+                        std::optional<std::size_t> usual) {
   if (value.count == 0) return "<td>-</td>";
   std::string classes = best ? "best" : "";
   if (shade > 0) classes += fmt::format("{}q{}", best ? " " : "", shade);
@@ -51,7 +53,7 @@ std::string number_cell(const LeaderboardColumn& column, const Estimate& value, 
   std::string attributes = classes.empty() ? "" : " class=\"" + classes + "\"";
   if (!as_shown)
     attributes += fmt::format(" data-v=\"{:.6g}\"", column.gap ? std::abs(value.mean) : value.mean);
-  if (value.bootstrap || value.count != static_cast<std::int64_t>(usual))
+  if (value.bootstrap || (usual && std::cmp_not_equal(value.count, *usual)))
     attributes += fmt::format(" title=\"n={}{}\"", value.count, value.bootstrap ? ", BCa" : "");
   return fmt::format("<td{}>{}{}</td>", attributes, shown_mean(column, value),
                      half.empty() ? "" : " <small>" + half + "</small>");
@@ -72,7 +74,9 @@ std::string heading(const LeaderboardColumn& column) {
                      html_text(column.title), percent ? " %" : "");
 }
 
-std::string without_titles(std::string svg) {
+// Without the numbers beside the dots where there are many.
+std::string of_detail(std::string svg, const Detail& detail) {
+  if (detail.all_columns) return svg;
   const std::string open = "<title>", close = "</title>";
   for (auto at = svg.find(open); at != std::string::npos; at = svg.find(open, at))
     svg.erase(at, svg.find(close, at) + close.size() - at);
@@ -161,8 +165,8 @@ std::string html_rankings(const Leaderboard& leaderboard, const std::vector<Rank
 }
 
 std::string html_group(const Leaderboard& leaderboard, const Group& group, const MethodClasses& classes,
-                       bool all_columns, std::size_t& entry_number) {
-  const auto columns = all_columns ? defined_columns(leaderboard, group) : short_columns(leaderboard);
+                       const Detail& detail, std::size_t& entry_number) {
+  const auto columns = detail.all_columns ? defined_columns(leaderboard, group) : short_columns(leaderboard);
   std::vector<Shades> shades;
   for (const std::size_t c : columns) shades.emplace_back(leaderboard, group, c);
   std::string out = fmt::format(
@@ -172,21 +176,22 @@ std::string html_group(const Leaderboard& leaderboard, const Group& group, const
   for (const std::size_t c : columns) out += heading(leaderboard.columns[c]);
   out += "<th scope=\"col\"><button>cells</button></th></tr></thead><tbody>\n";
   for (const auto& entry : group.entries) {
-    out += fmt::format("<tr{0} data-method=\"{1}\"><td><button data-e=\"{2}\">{1}</button></td>",
-                       entry.method == "retrain" ? " class=\"reference\"" : "", html_text(entry.method),
-                       entry_number++);
+    const std::string name = html_text(entry.method);
+    out += fmt::format(
+        "<tr{} data-method=\"{}\"><td>{}</td>", entry.method == "retrain" ? " class=\"reference\"" : "", name,
+        detail.cells ? fmt::format("<button data-e=\"{}\">{}</button>", entry_number++, name) : name);
     for (std::size_t i = 0; i < columns.size(); ++i)
-      out +=
-          number_cell(leaderboard.columns[columns[i]], entry.values[columns[i]], entry.best[columns[i]],
-                      entry.method == "retrain" ? 0 : shades[i].of(entry.values[columns[i]].mean), entry.ok);
+      out += number_cell(leaderboard.columns[columns[i]], entry.values[columns[i]], entry.best[columns[i]],
+                         entry.method == "retrain" ? 0 : shades[i].of(entry.values[columns[i]].mean),
+                         group.over.empty() ? std::optional(entry.ok) : std::nullopt);
     out += fmt::format("<td class=\"text{}\" data-v=\"{}\">{}</td></tr>\n",
                        entry.ok < entry.cells.size() ? " bad" : "", entry.ok, html_text(shown_cells(entry)));
   }
-  return out + "</tbody></table></div>\n<div class=\"plots\">" + trade_off_svg(leaderboard, group, classes) +
-         "</div></section>\n";
+  return out + "</tbody></table></div>\n<div class=\"plots\">" +
+         (detail.trade_offs ? trade_off_svg(leaderboard, group, classes) : "") + "</div></section>\n";
 }
 
-std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& classes, bool hover) {
+std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& classes, const Detail& detail) {
   std::string out;
   std::set<std::pair<std::string, std::string>> seen;
   for (const auto& group : leaderboard.groups) {
@@ -194,8 +199,8 @@ std::string html_curves(const Leaderboard& leaderboard, const MethodClasses& cla
     std::string plots;
     for (const char* name : {"test_accuracy", "forget_accuracy", "overall"})
       if (const auto column = column_at(leaderboard, name))
-        plots += hover ? ratio_svg(leaderboard, group.dataset, group.model, *column, classes)
-                       : without_titles(ratio_svg(leaderboard, group.dataset, group.model, *column, classes));
+        plots += of_detail(ratio_svg(leaderboard, group.dataset, group.model, *column, classes, detail.dots),
+                           detail);
     if (!plots.empty())
       out += fmt::format(
           "<div data-dataset=\"{}\" data-model=\"{}\"><h3>{} · {}</h3><div class=\"plots\">{}</div></div>\n",

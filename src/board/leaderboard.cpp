@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <tuple>
 
 #include "core/numbers.hpp"
@@ -43,75 +44,53 @@ std::vector<LeaderboardColumn> columns_of(const Board& board) {
   return out;
 }
 
+std::pair<std::int64_t, std::string_view> twin(const Row* row) {
+  return {row->cell.seed, row->cell.original_id};
+}
+
 std::optional<std::size_t> position(const std::vector<std::string>& names, const std::string& name) {
   const auto at = std::find(names.begin(), names.end(), name);
   if (at == names.end()) return std::nullopt;
   return static_cast<std::size_t>(at - names.begin());
 }
 
-// What the derived columns are made of, looked up once.
-struct Sources {
-  explicit Sources(const Board& board)
-      : columns(board.row_names.size()),
-        test(position(board.row_names, "test_accuracy")),
-        auc(position(board.row_names, "auc_gold_prob")),
-        seconds(position(board.timing_names, "unlearn")) {
-    for (const auto& name : kGapColumns) gaps.push_back(position(board.row_names, name));
+// Resamples are drawn once for each number of values, while there is room for them.
+class Tables {
+ public:
+  const std::vector<std::uint32_t>& of(std::size_t values) {
+    constexpr std::size_t kRoom = 1 << 25;  // draws: 128 MiB
+    auto& table = tables_[values];
+    if (!table.empty()) return table;
+    held_ += stat::kResamples * values;
+    if (held_ > kRoom && tables_.size() > 1) {
+      tables_.clear();
+      held_ = stat::kResamples * values;
+    }
+    return tables_[values] = stat::resample_table(Rng(0, "board").sub("means"), stat::kResamples, values);
   }
-  std::size_t columns;
-  std::optional<std::size_t> test, auc, seconds;
-  std::vector<std::optional<std::size_t>> gaps;
+
+ private:
+  std::map<std::size_t, std::vector<std::uint32_t>> tables_;
+  std::size_t held_ = 0;
 };
-
-// Retrain's ok cell with the same seed and original.
-const Row* retrain_of(const Group& group, const Row& row) {
-  if (group.entries.front().method != "retrain" || row.cell.method == "retrain") return nullptr;
-  for (const Row* other : group.entries.front().cells)
-    if (other->status == "ok" && other->cell.seed == row.cell.seed &&
-        other->cell.original_id == row.cell.original_id)
-      return other;
-  return nullptr;
-}
-
-double value_of(const Sources& sources, const Group& group, const Row& row, std::size_t column) {
-  if (row.status != "ok") return kNan;
-  double out = kNan;
-  if (column < sources.columns) {
-    out = row.values[column];
-  } else if (column == sources.columns) {
-    if (sources.test && sources.auc) out = (row.values[*sources.test] + row.values[*sources.auc]) / 2;
-  } else if (column == sources.columns + 1) {
-    if (sources.seconds) out = row.timing[*sources.seconds];
-  } else if (const auto at = sources.gaps[column - sources.columns - 2]) {
-    const Row* retrain = retrain_of(group, row);
-    if (retrain) out = row.values[*at] - retrain->values[*at];
-  }
-  return std::isfinite(out) ? out : kNan;
-}
-
-// Resamples are drawn once for each number of values.
-using Tables = std::map<std::size_t, std::vector<std::uint32_t>>;
 
 Estimate estimate(const std::vector<double>& values, Tables& tables) {
   Estimate out;
   static_cast<stat::Interval&>(out) = stat::t_interval(values);
   out.bounds = {out.mean - out.half_width, out.mean + out.half_width};
-  if (out.count < kBootstrapFrom) return out;
-  auto& table = tables[values.size()];
-  if (table.empty())
-    table = stat::resample_table(Rng(0, "board").sub("means"), stat::kResamples, values.size());
-  out.bounds = stat::bca_interval(values, 0.95, table);
+  if (out.count < kBootstrapFrom || out.count > kBootstrapUpTo) return out;
+  out.bounds = stat::bca_interval(values, 0.95, tables.of(values.size()));
   out.half_width = (out.bounds.high - out.bounds.low) / 2;
   out.bootstrap = true;
   return out;
 }
 
-void fill_values(const Sources& sources, const Group& group, Entry& entry, std::size_t columns,
-                 Tables& tables) {
+void fill_values(const GroupValues& of, Entry& entry, std::size_t columns, Tables& tables) {
+  entry.values.reserve(columns);
   for (std::size_t c = 0; c < columns; ++c) {
     std::vector<double> values;
     for (const Row* row : entry.cells)
-      if (const double v = value_of(sources, group, *row, c); !std::isnan(v)) values.push_back(v);
+      if (const double v = of.at(*row, c); !std::isnan(v)) values.push_back(v);
     entry.values.push_back(estimate(values, tables));
   }
 }
@@ -128,18 +107,6 @@ void count(Entry& entry) {
       ++entry.failed;
     else
       ++entry.missing;
-  }
-}
-
-void mark_best(const std::vector<LeaderboardColumn>& columns, Group& group) {
-  for (auto& entry : group.entries) entry.best.assign(columns.size(), false);
-  for (std::size_t c = 0; c < columns.size(); ++c) {
-    if (columns[c].better == 0 && !columns[c].gap) continue;
-    double best = -std::numeric_limits<double>::infinity();
-    const auto counts = [&](const Entry& e) { return e.method != "retrain" && e.values[c].count > 0; };
-    for (const auto& e : group.entries)
-      if (counts(e)) best = std::max(best, merit(columns[c], e.values[c].mean));
-    for (auto& e : group.entries) e.best[c] = counts(e) && merit(columns[c], e.values[c].mean) == best;
   }
 }
 
@@ -160,8 +127,57 @@ std::optional<std::size_t> column_at(const Leaderboard& leaderboard, const std::
   return std::nullopt;
 }
 
-double cell_value(const Leaderboard& leaderboard, const Group& group, const Row& row, std::size_t column) {
-  return value_of(Sources(*leaderboard.board), group, row, column);
+void mark_best(const std::vector<LeaderboardColumn>& columns, Group& group) {
+  for (auto& entry : group.entries) entry.best.assign(columns.size(), false);
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    if (columns[c].better == 0 && !columns[c].gap) continue;
+    double best = -std::numeric_limits<double>::infinity();
+    const auto counts = [&](const Entry& e) { return e.method != "retrain" && e.values[c].count > 0; };
+    for (const auto& e : group.entries)
+      if (counts(e)) best = std::max(best, merit(columns[c], e.values[c].mean));
+    for (auto& e : group.entries) e.best[c] = counts(e) && merit(columns[c], e.values[c].mean) == best;
+  }
+}
+
+GroupValues::Sources::Sources(const Board& board)
+    : columns(board.row_names.size()),
+      test(position(board.row_names, "test_accuracy")),
+      auc(position(board.row_names, "auc_gold_prob")),
+      seconds(position(board.timing_names, "unlearn")) {
+  for (const auto& name : kGapColumns) gaps.push_back(position(board.row_names, name));
+}
+
+GroupValues::GroupValues(const Leaderboard& leaderboard, const Group& group)
+    : GroupValues(Sources(*leaderboard.board), group.entries) {}
+
+GroupValues::GroupValues(const Sources& sources, const std::vector<Entry>& entries) : sources_(sources) {
+  if (entries.front().method != "retrain") return;
+  for (const Row* row : entries.front().cells)
+    if (row->status == "ok") retrained_.push_back(row);
+  std::ranges::stable_sort(retrained_, {}, twin);
+}
+
+// Retrain's ok cell with the same seed and original.
+const Row* GroupValues::retrain_of(const Row& row) const {
+  if (row.cell.method == "retrain") return nullptr;
+  const auto at = std::ranges::lower_bound(retrained_, twin(&row), {}, twin);
+  return at != retrained_.end() && twin(*at) == twin(&row) ? *at : nullptr;
+}
+
+double GroupValues::at(const Row& row, std::size_t column) const {
+  if (row.status != "ok") return kNan;
+  double out = kNan;
+  if (column < sources_.columns) {
+    out = row.values[column];
+  } else if (column == sources_.columns) {
+    if (sources_.test && sources_.auc) out = (row.values[*sources_.test] + row.values[*sources_.auc]) / 2;
+  } else if (column == sources_.columns + 1) {
+    if (sources_.seconds) out = row.timing[*sources_.seconds];
+  } else if (const auto source = sources_.gaps[column - sources_.columns - 2]) {
+    const Row* retrain = retrain_of(row);
+    if (retrain) out = row.values[*source] - retrain->values[*source];
+  }
+  return std::isfinite(out) ? out : kNan;
 }
 
 double merit(const LeaderboardColumn& column, double value) {
@@ -169,7 +185,7 @@ double merit(const LeaderboardColumn& column, double value) {
 }
 
 Leaderboard make_leaderboard(const Board& board) {
-  const Sources sources(board);
+  const GroupValues::Sources sources(board);
   Tables tables;
   Leaderboard out;
   out.board = &board;
@@ -183,11 +199,12 @@ Leaderboard make_leaderboard(const Board& board) {
     entry.cells.push_back(&row);
   }
   for (auto& [place, entries] : groups) {
-    Group group{std::get<0>(place), std::get<1>(place), std::get<2>(place), {}};
+    Group group{std::get<0>(place), std::get<1>(place), std::get<2>(place), {}, {}};
     for (auto& [order, entry] : entries) group.entries.push_back(std::move(entry));
+    const GroupValues values(sources, group.entries);
     for (auto& entry : group.entries) {
       count(entry);
-      fill_values(sources, group, entry, out.columns.size(), tables);
+      fill_values(values, entry, out.columns.size(), tables);
     }
     mark_best(out.columns, group);
     mark_slow(*column_at(out, "unlearn_seconds"), group);

@@ -20,8 +20,10 @@ struct LeaderboardColumn {
   bool narrow = false;   // part of the short views (terminal, Markdown)
 };
 
-// From this many values on an interval is BCa's, by bootstrap; below it Student's t.
+// From this many values on an interval is BCa's, by bootstrap; else Student's t.
 inline constexpr std::int64_t kBootstrapFrom = 50;
+// And up to so many: there both agree, and resampling would take hours and gigabytes.
+inline constexpr std::int64_t kBootstrapUpTo = 5000;
 
 // A mean with its 95 % interval; low and high are NaN where it is unknown (one value).
 struct Estimate : stat::Interval {
@@ -44,6 +46,7 @@ struct Group {
   std::string dataset, model;
   double ratio = 0;
   std::vector<Entry> entries;  // retrain first, then by name
+  std::string over;            // of joined groups (board/joined.hpp): what was joined
 };
 
 // Columns: those of the board, then `average` (MultiDelete's mean of D_test and AUC), `unlearn_seconds` and,
@@ -60,8 +63,30 @@ Leaderboard make_leaderboard(const Board& board);
 // Where a column stands; nothing when the leaderboard has none of this name.
 std::optional<std::size_t> column_at(const Leaderboard& leaderboard, const std::string& name);
 
-// A column's value of one cell; NaN unless the cell is ok and the value finite.
-double cell_value(const Leaderboard& leaderboard, const Group& group, const Row& row, std::size_t column);
+// A column's values of a group's cells; NaN unless the cell is ok and the value finite.
+class GroupValues {
+ public:
+  GroupValues(const Leaderboard& leaderboard, const Group& group);  // which must outlive this
+  double at(const Row& row, std::size_t column) const;
+
+ private:
+  friend Leaderboard make_leaderboard(const Board& board);
+  // Where the derived columns' sources stand.
+  struct Sources {
+    explicit Sources(const Board& board);
+    std::size_t columns;
+    std::optional<std::size_t> test, auc, seconds;
+    std::vector<std::optional<std::size_t>> gaps;
+  };
+  GroupValues(const Sources& sources, const std::vector<Entry>& entries);
+  const Row* retrain_of(const Row& row) const;
+
+  Sources sources_;
+  std::vector<const Row*> retrained_;  // by seed and original
+};
+
+// Marks the best entries of every column.
+void mark_best(const std::vector<LeaderboardColumn>& columns, Group& group);
 
 // How good a value is in its column; higher is better. 0 for columns that are neither.
 double merit(const LeaderboardColumn& column, double value);

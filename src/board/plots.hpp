@@ -24,10 +24,9 @@ std::string trade_off_svg(const Leaderboard& leaderboard, const Group& group, co
 std::string rank_svg(const Leaderboard& leaderboard, const Ranking& ranking, const MethodClasses& classes);
 
 // A column against the deletion ratio, one line a method, for one data set and model; error bars are the
-// means' intervals. `floor`, if finite, is drawn as a dotted line (the capacity's threshold). Empty with
-// fewer than two ratios.
+// means' intervals, dots their means; without `dots` lines alone. Empty with fewer than two ratios.
 std::string ratio_svg(const Leaderboard& leaderboard, const std::string& dataset, const std::string& model,
-                      std::size_t column, const MethodClasses& classes);
+                      std::size_t column, const MethodClasses& classes, bool dots = true);
 
 // Every picture of a board under a name for a file: "rank-overall", "trade-off-DATASET-MODEL-RATIO", ...
 struct Picture {

@@ -48,7 +48,7 @@ PublishedTable table_of(const json& from) {
 
 // How a cell's parameters are trained: "all" unless its settings say otherwise.
 std::string trainable_of(const Row& row) {
-  const auto config = json::parse(row.config_json, nullptr, false);
+  const auto config = json::parse(row.config_json.text(), nullptr, false);
   if (config.is_discarded()) return "all";
   for (const char* place : {"/settings/method_options/trainable", "/settings/trainable"})
     if (const json::json_pointer at(place); config.contains(at) && config.at(at).is_string())

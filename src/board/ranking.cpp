@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "core/numbers.hpp"
 #include "stat/intervals.hpp"
@@ -35,13 +36,15 @@ Table table_of(const Leaderboard& leaderboard, std::size_t column) {
   for (std::size_t m = 0; m < out.methods.size(); ++m) index[out.methods[m]] = m;
   for (std::size_t g = 0; g < leaderboard.groups.size(); ++g) {
     const auto& group = leaderboard.groups[g];
+    const GroupValues values_of(leaderboard, group);
     std::map<std::pair<std::int64_t, std::string>, std::vector<double>> cells;
     for (const auto& entry : group.entries) {
       if (entry.method == "retrain") continue;
+      const std::size_t method = index[entry.method];
       for (const Row* row : entry.cells) {
         auto& values =
             cells.try_emplace({row->cell.seed, row->cell.original_id}, methods.size(), kNan).first->second;
-        values[index[entry.method]] = cell_value(leaderboard, group, *row, column);
+        values[method] = values_of.at(*row, column);
       }
     }
     for (const auto& [seed, values] : cells) {
@@ -112,12 +115,16 @@ std::vector<double> resampled_means(const Blocks& blocks, std::size_t methods,
   return out;
 }
 
+bool bootstrapped(std::size_t blocks) {
+  return std::cmp_greater_equal(blocks, kBootstrapFrom) && std::cmp_less_equal(blocks, kBootstrapUpTo);
+}
+
 class Comparison {
  public:
   Comparison(const LeaderboardColumn& column, const Blocks& blocks, std::size_t methods)
       : column_(column), blocks_(blocks), methods_(methods) {
     const std::size_t n = blocks.group.size();
-    if (n >= static_cast<std::size_t>(kBootstrapFrom))
+    if (bootstrapped(n))
       means_ = resampled_means(blocks, methods,
                                stat::resample_table(Rng(0, "board").sub("pairs"), stat::kResamples, n));
   }

@@ -37,7 +37,7 @@ struct Unranked {
 struct Pair {
   std::size_t wins = 0, ties = 0, losses = 0;
   double difference = 0;   // mean of i - j in the column's values
-  stat::Bounds bounds;     // 95 %: Student's t, from kBootstrapFrom blocks on BCa
+  stat::Bounds bounds;     // 95 %: BCa from kBootstrapFrom to kBootstrapUpTo blocks, else Student's t
   double p = 0, holm = 0;  // signed-rank test; adjusted over all pairs
 };
 

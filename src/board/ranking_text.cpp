@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "board/format.hpp"
 #include "board/ranking.hpp"
@@ -127,7 +128,10 @@ std::vector<std::string> ranking_notes(const Leaderboard& leaderboard, const Ran
         "0.05). Intervals of ranks and places: 95 %, {} bootstrap resamples of the blocks; of differences: "
         "{}.",
         ranking.places.size() * (ranking.places.size() - 1) / 2, stat::kResamples,
-        ranking.blocks >= static_cast<std::size_t>(kBootstrapFrom) ? "BCa bootstrap" : "Student's t"));
+        std::cmp_greater_equal(ranking.blocks, kBootstrapFrom) &&
+                std::cmp_less_equal(ranking.blocks, kBootstrapUpTo)
+            ? "BCa bootstrap"
+            : "Student's t"));
   return out;
 }
 

@@ -1,7 +1,9 @@
 // A leaderboard as text. All of these are pure functions: the same board gives the same bytes.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "board/leaderboard.hpp"
@@ -24,6 +26,9 @@ std::string render_csv(
     const Rankings& rankings = {});  // one line a group and method; all columns, full precision
 std::string render_json(const Leaderboard& leaderboard,
                         const Rankings& rankings = {});  // groups, cells and rankings; all columns
+// The same part by part: it has two kilobytes a cell.
+using Write = std::function<void(std::string_view)>;
+void write_json(const Leaderboard& leaderboard, const Rankings& rankings, const Write& write);
 std::string render_html(const Leaderboard& leaderboard,
                         const Rankings& rankings = {});  // one self-contained file
 

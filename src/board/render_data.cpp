@@ -38,8 +38,9 @@ nlohmann::json json_cell(const Board& board, const Row& row) {
           {"host", row.host}};
 }
 
+// An entry without its cells.
 nlohmann::json json_entry(const Leaderboard& leaderboard, const Entry& entry) {
-  nlohmann::json values = nlohmann::json::object(), cells = nlohmann::json::array();
+  nlohmann::json values = nlohmann::json::object();
   for (std::size_t c = 0; c < leaderboard.columns.size(); ++c) {
     const auto& v = entry.values[c];
     values[leaderboard.columns[c].name] = {{"n", v.count},
@@ -49,7 +50,6 @@ nlohmann::json json_entry(const Leaderboard& leaderboard, const Entry& entry) {
                                            {"interval", v.bootstrap ? "bca" : "t"},
                                            {"best", static_cast<bool>(entry.best[c])}};
   }
-  for (const Row* row : entry.cells) cells.push_back(json_cell(*leaderboard.board, *row));
   return {{"method", entry.method},
           {"planned", entry.cells.size()},
           {"ok", entry.ok},
@@ -58,8 +58,47 @@ nlohmann::json json_entry(const Leaderboard& leaderboard, const Entry& entry) {
           {"failed", entry.failed},
           {"missing", entry.missing},
           {"values", values},
-          {"cells", cells}};
+          {"cells", nlohmann::json::array()}};
 }
+
+// Writes JSON with a space a step of depth.
+class JsonWriter {
+ public:
+  explicit JsonWriter(const Write& write) : write_(write) {}
+
+  void value(const nlohmann::json& json, std::size_t depth) { lines(dump(json), depth); }
+
+  // An object of which the list `key`, empty here, has `count` elements that `element` writes.
+  template <class Element>
+  void with_list(const nlohmann::json& json, const std::string& key, std::size_t count, std::size_t depth,
+                 Element&& element) {
+    const std::string text = dump(json), list = "\n \"" + key + "\": []";
+    const auto end = text.find(list) + list.size() - 1;
+    lines(std::string_view(text).substr(0, end), depth);
+    for (std::size_t i = 0; i < count; ++i) {
+      write_(i > 0 ? ",\n" : "\n");
+      write_(std::string(depth + 2, ' '));
+      element(i);
+    }
+    if (count > 0) write_("\n" + std::string(depth + 1, ' '));
+    lines(std::string_view(text).substr(end), depth);
+  }
+
+ private:
+  static std::string dump(const nlohmann::json& json) {
+    return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  void lines(std::string_view text, std::size_t depth) {
+    std::string out;
+    for (const char c : text) {
+      out += c;
+      if (c == '\n') out.append(depth, ' ');
+    }
+    write_(out);
+  }
+
+  const Write& write_;
+};
 
 nlohmann::json json_ranking(const Leaderboard& leaderboard, const Ranking& r) {
   nlohmann::json places = nlohmann::json::array(), pairs = nlohmann::json::array(),
@@ -124,9 +163,9 @@ std::string render_csv(const Leaderboard& leaderboard, const Rankings&) {
   return out;
 }
 
-std::string render_json(const Leaderboard& leaderboard, const Rankings& rankings) {
+void write_json(const Leaderboard& leaderboard, const Rankings& rankings, const Write& write) {
   const Board& board = *leaderboard.board;
-  nlohmann::json columns = nlohmann::json::array(), groups = nlohmann::json::array();
+  nlohmann::json columns = nlohmann::json::array(), rankings_json = nlohmann::json::array();
   for (const auto& c : leaderboard.columns)
     columns.push_back({{"name", c.name},
                        {"title", c.title},
@@ -134,28 +173,38 @@ std::string render_json(const Leaderboard& leaderboard, const Rankings& rankings
                        {"better", c.better},
                        {"percent", c.percent},
                        {"gap", c.gap}});
-  for (const auto& g : leaderboard.groups) {
-    nlohmann::json entries = nlohmann::json::array();
-    for (const auto& e : g.entries) entries.push_back(json_entry(leaderboard, e));
-    groups.push_back({{"dataset", g.dataset}, {"model", g.model}, {"ratio", g.ratio}, {"methods", entries}});
-  }
-  nlohmann::json rankings_json = nlohmann::json::array();
   for (const auto& r : rankings) rankings_json.push_back(json_ranking(leaderboard, r));
   nlohmann::json counts = {{"cells", board.rows.size()}, {"merged", board.merged()}};
   for (const char* status : {"ok", "diverged", "budget", "failed", "corrupt", "foreign", "missing"})
     counts[status] = board.count(status);
-  return nlohmann::json{{"schema", 1},
-                        {"kind", "leaderboard"},
-                        {"sweep", board.sweep},
-                        {"sweep_sha256", board.sweep_sha256},
-                        {"science_sha256", science_sha256(board)},
-                        {"counts", counts},
-                        {"columns", columns},
-                        {"groups", groups},
-                        {"rankings", rankings_json},
-                        {"recomputed", board.recomputed}}
-             .dump(1, ' ', false, nlohmann::json::error_handler_t::replace) +
-         "\n";
+  const nlohmann::json all = {{"schema", 1},
+                              {"kind", "leaderboard"},
+                              {"sweep", board.sweep},
+                              {"sweep_sha256", board.sweep_sha256},
+                              {"science_sha256", science_sha256(board)},
+                              {"counts", counts},
+                              {"columns", columns},
+                              {"groups", nlohmann::json::array()},
+                              {"rankings", rankings_json},
+                              {"recomputed", board.recomputed}};
+  JsonWriter out(write);
+  out.with_list(all, "groups", leaderboard.groups.size(), 0, [&](std::size_t i) {
+    const Group& g = leaderboard.groups[i];
+    const nlohmann::json group = {
+        {"dataset", g.dataset}, {"model", g.model}, {"ratio", g.ratio}, {"methods", nlohmann::json::array()}};
+    out.with_list(group, "methods", g.entries.size(), 2, [&](std::size_t k) {
+      const Entry& entry = g.entries[k];
+      out.with_list(json_entry(leaderboard, entry), "cells", entry.cells.size(), 4,
+                    [&](std::size_t c) { out.value(json_cell(board, *entry.cells[c]), 6); });
+    });
+  });
+  write("\n");
+}
+
+std::string render_json(const Leaderboard& leaderboard, const Rankings& rankings) {
+  std::string out;
+  write_json(leaderboard, rankings, [&](std::string_view part) { out += part; });
+  return out;
 }
 
 }  // namespace expunge::board

@@ -6,6 +6,7 @@
 
 #include "board/format.hpp"
 #include "board/html_parts.hpp"
+#include "board/joined.hpp"
 #include "board/page.hpp"
 #include "board/render.hpp"
 #include "board/svg.hpp"
@@ -18,6 +19,48 @@ namespace {
 // Up to so many means every defined column is shown; beyond it the short ones, and CSV or JSON hold the rest.
 constexpr std::size_t kMostMeans = 20000;
 constexpr std::size_t kMostListed = 50;
+// A browser should open the page of any board: up to so many cells they are listed, so many bytes go into
+// tables (beyond it groups are joined) and into either kind of plot.
+constexpr std::size_t kMostCells = 30000;
+constexpr std::size_t kTableBytes = 4'000'000, kPlotBytes = 2'500'000;
+
+Detail detail_of(const Leaderboard& leaderboard) {
+  std::size_t entries = 0;
+  std::set<std::pair<std::string, std::string>> places;
+  for (const auto& group : leaderboard.groups) {
+    entries += group.entries.size();
+    places.insert({group.dataset, group.model});
+  }
+  constexpr std::size_t kCurves = 3, kFrame = 2500, kDisc = 300, kDot = 100, kStep = 15;  // bytes
+  const std::size_t frames = kCurves * places.size() * kFrame;
+  return {.all_columns = entries * leaderboard.columns.size() <= kMostMeans,
+          .cells = leaderboard.board->rows.size() <= kMostCells,
+          .trade_offs = leaderboard.groups.size() * kFrame + entries * kDisc <= kPlotBytes,
+          .dots = frames + kCurves * entries * kDot <= kPlotBytes,
+          .curves = frames + kCurves * entries * kStep <= kPlotBytes};
+}
+
+// What the page leaves out, and where it is.
+std::string left_out(const Leaderboard& leaderboard, const Detail& detail, const std::string& joined_over) {
+  std::vector<std::string> out;
+  if (!joined_over.empty())
+    out.push_back(
+        fmt::format("its {} groups are joined over {}, a value being the mean of its groups' means "
+                    "without an interval (each group: <code>--csv</code>)",
+                    leaderboard.groups.size(), joined_over));
+  if (!detail.cells)
+    out.push_back("cells are not listed (<code>--json</code>; one of them: <code>expunge show</code>)");
+  if (!detail.curves)
+    out.push_back("curves against the ratio are left out (<code>--svg</code>)");
+  else if (!detail.dots)
+    out.push_back("curves are lines without dots and intervals (<code>--svg</code>)");
+  if (!detail.trade_offs) out.push_back("groups have no plots (<code>--svg</code>)");
+  if (out.empty())
+    return detail.all_columns ? ""
+                              : " This board is large: the short columns are shown, CSV and JSON hold all.";
+  if (!detail.all_columns) out.insert(out.begin(), "the short columns are shown (all: <code>--csv</code>)");
+  return " This board is large: " + join(out, "; ") + ".";
+}
 
 std::string select(const char* name, const std::set<std::string>& values) {
   std::string out = fmt::format(
@@ -31,7 +74,7 @@ std::string filters(const Leaderboard& leaderboard) {
   for (const auto& group : leaderboard.groups) {
     datasets.insert(group.dataset);
     models.insert(group.model);
-    ratios.insert(fmt::format("{:g}", group.ratio));
+    if (group.over.empty()) ratios.insert(fmt::format("{:g}", group.ratio));
   }
   return "<div class=\"filters\" role=\"search\">" + select("dataset", datasets) + select("model", models) +
          select("ratio", ratios) +
@@ -72,8 +115,8 @@ std::string glossary(const Leaderboard& leaderboard) {
 std::string render_html(const Leaderboard& leaderboard, const std::vector<Ranking>& rankings) {
   const Board& board = *leaderboard.board;
   const auto classes = method_classes(leaderboard);
-  std::size_t means = 0;
-  for (const auto& group : leaderboard.groups) means += group.entries.size() * leaderboard.columns.size();
+  const Detail detail = detail_of(leaderboard);
+  const auto shown = joined_to_fit(leaderboard, short_columns(leaderboard).size(), kTableBytes);
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"data:,\">"
@@ -87,16 +130,15 @@ std::string render_html(const Leaderboard& leaderboard, const std::vector<Rankin
       "<p>Means over the cells with status ok; ± is half of the 95 % interval: Student's t below {} values, "
       "BCa "
       "bootstrap from there on, none for one value. Best of a column bold, shades from worst to best of the "
-      "group, <i>retrain</i> aside. Δ: difference from retrain of the same seed, in percentage points. A "
-      "method's "
-      "name opens its cells.{}</p>\n",
-      kBootstrapFrom,
-      means > kMostMeans ? " This board is large: the short columns are shown, CSV and JSON hold all." : "");
-  out += filters(leaderboard) + "<main>" + html_rankings(leaderboard, rankings, classes) +
-         html_curves(leaderboard, classes, means <= kMostMeans);
+      "group, <i>retrain</i> aside. Δ: difference from retrain of the same seed, in percentage "
+      "points.{}{}</p>\n",
+      kBootstrapFrom, detail.cells ? " A method's name opens its cells." : "",
+      left_out(leaderboard, detail, shown.over));
+  out += filters(shown.leaderboard) + "<main>" + html_rankings(leaderboard, rankings, classes);
+  if (detail.curves) out += html_curves(leaderboard, classes, detail);
   std::size_t entry = 0;
-  for (const auto& group : leaderboard.groups)
-    out += html_group(leaderboard, group, classes, means <= kMostMeans, entry);
+  for (const auto& group : shown.leaderboard.groups)
+    out += html_group(shown.leaderboard, group, classes, detail, entry);
   out += glossary(leaderboard);
   out +=
       "<section><h2>Settings of most cells</h2><details><summary>show</summary><dl "
@@ -108,7 +150,8 @@ std::string render_html(const Leaderboard& leaderboard, const std::vector<Rankin
       "id=\"drawer-content\"></div></dialog>\n"
       "<script type=\"application/json\" id=\"data\">",
       board.sweep_sha256, science_sha256(board), html_text(build_info::one_line()));
-  return out + html_data(leaderboard) + "</script>\n<script>" + kScript + "</script></body></html>\n";
+  return out + html_data(leaderboard, detail.cells) + "</script>\n<script>" + kScript +
+         "</script></body></html>\n";
 }
 
 }  // namespace expunge::board

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "board/store_index.hpp"
 #include "core/error.hpp"
@@ -18,16 +19,10 @@ namespace {
 
 constexpr std::size_t kFilesWorthAReader = 50;
 constexpr unsigned kReadersPerCore = 4;
-
-struct File {
-  std::string name;     // relative to the scanned folder
-  std::string problem;  // why it cannot be read, where that is known already
-  FileVersion version;
-  ino_t inode = 0;
-};
+constexpr std::size_t kInMemory = 1 << 14;  // stores, of four kilobytes or so each
 
 struct Listing {
-  std::vector<File> files;  // by name
+  std::vector<StoreFile> files;  // by name
   std::vector<std::string> unfinished;
 };
 
@@ -44,9 +39,9 @@ void list_below(const fs::path& root, const std::string& prefix, Listing& out) {
     else if (folder && !store)
       list_below(root, prefix + name + "/", out);
     else if (store)
-      out.files.push_back({prefix + name, folder ? "not a file" : "", {}, 0});
+      out.files.push_back({prefix + name, folder ? "not a file" : "", {}, 0, false});
   }
-  if (error) out.files.push_back({prefix, "cannot list the folder: " + error.message(), {}, 0});
+  if (error) out.files.push_back({prefix, "cannot list the folder: " + error.message(), {}, 0, false});
 }
 
 Listing list_files(const fs::path& folder) {
@@ -54,7 +49,8 @@ Listing list_files(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) return out;
   list_below(folder, "", out);
-  std::sort(out.files.begin(), out.files.end(), [](const File& a, const File& b) { return a.name < b.name; });
+  std::sort(out.files.begin(), out.files.end(),
+            [](const StoreFile& a, const StoreFile& b) { return a.name < b.name; });
   std::sort(out.unfinished.begin(), out.unfinished.end());
   const std::string root = folder.string() + "/";
   for (auto& file : out.files) {
@@ -83,7 +79,7 @@ bool reorder(const fs::path& path, store::RowHeader& header, const std::vector<s
   return true;
 }
 
-Found read_one(const fs::path& folder, const File& file, const std::vector<std::string>& row_names,
+Found read_one(const fs::path& folder, const StoreFile& file, const std::vector<std::string>& row_names,
                const std::string& schema) {
   Found out;
   out.file = file.name;
@@ -116,10 +112,11 @@ std::size_t readers_for(std::size_t files, int asked) {
   return std::min(most, 1 + files / kFilesWorthAReader);
 }
 
-// Reads these files. They are taken in the order of their inodes, which is near to that on the disk.
-std::vector<Found> read_files(const fs::path& folder, const std::vector<const File*>& files,
-                              const std::vector<std::string>& row_names, int readers) {
-  const std::string schema = store::row_schema_sha256(row_names);
+// Reads these files with so many readers. They are taken in the order of their inodes, which is near to that
+// on the disk.
+std::vector<Found> read_files(const fs::path& folder, const std::vector<const StoreFile*>& files,
+                              const std::vector<std::string>& row_names, const std::string& schema,
+                              std::size_t readers) {
   std::vector<std::size_t> order(files.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(),
@@ -132,7 +129,7 @@ std::vector<Found> read_files(const fs::path& folder, const std::vector<const Fi
   };
   std::vector<std::future<void>> others;
   try {
-    for (std::size_t k = 1; k < readers_for(files.size(), readers); ++k)
+    for (std::size_t k = 1; k < std::min(readers, files.size()); ++k)
       others.push_back(std::async(std::launch::async, work));
   } catch (const std::system_error&) {  // no more threads to be had: those that are there do it
   }
@@ -143,29 +140,36 @@ std::vector<Found> read_files(const fs::path& folder, const std::vector<const Fi
 
 }  // namespace
 
-Scan scan_stores(const fs::path& folder, const std::vector<std::string>& row_names, int readers,
-                 const fs::path& index_path) {
-  Scan scan;
+std::vector<std::string> scan_stores(const fs::path& folder, const std::vector<std::string>& row_names,
+                                     int readers, const fs::path& index_path,
+                                     const std::function<void(Found&&)>& fold) {
   Listing listing = list_files(folder);
-  scan.unfinished = std::move(listing.unfinished);
-  StoreIndex index(index_path, store::row_schema_sha256(row_names));
-  std::vector<const File*> unknown;
-  for (const auto& file : listing.files)
-    if (!index.knows(file.name, file.version)) unknown.push_back(&file);
-  auto fresh = read_files(folder, unknown, row_names, readers);
-  index.begin(listing.files.size() - unknown.size(), fresh);
-  scan.found.reserve(listing.files.size());
-  auto next = fresh.begin();
-  for (const auto& file : listing.files) {
-    if (next != fresh.end() && next->file == file.name) {
-      index.add(*next, file.version);
-      scan.found.push_back(std::move(*next++));
-    } else {
-      scan.found.push_back(index.take(file.name));
+  auto& files = listing.files;
+  const std::string schema = store::row_schema_sha256(row_names);
+  SettingsPool pool;
+  StoreIndex index(index_path, schema, pool);
+  index.mark_known(files);
+  const auto unknown = std::count_if(files.begin(), files.end(), [](const StoreFile& f) { return !f.known; });
+  const std::size_t at_once = readers_for(static_cast<std::size_t>(unknown), readers);
+  for (std::size_t begin = 0; begin < files.size(); begin += kInMemory) {
+    const std::size_t end = std::min(files.size(), begin + kInMemory);
+    std::vector<const StoreFile*> to_read;
+    for (std::size_t i = begin; i < end; ++i)
+      if (!files[i].known) to_read.push_back(&files[i]);
+    auto fresh = read_files(folder, to_read, row_names, schema, at_once);
+    auto next = fresh.begin();
+    for (std::size_t i = begin; i < end; ++i) {
+      if (files[i].known) {
+        fold(index.take(files[i]));
+        continue;
+      }
+      next->settings = pool.add(std::exchange(next->header.config_json, {}));
+      index.add(*next, files[i]);
+      fold(std::move(*next++));
     }
   }
   index.publish();
-  return scan;
+  return std::move(listing.unfinished);
 }
 
 }  // namespace expunge::board

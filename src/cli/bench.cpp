@@ -56,6 +56,9 @@ int run(Args& args) {
   request["steps"] = args.integer("--steps", "N", 20, 1, "step: measured steps of a round");
   const auto sizes = args.option("--sizes", "LIST", "4K,64K,1M,10M,100M", "allreduce: sizes of the vector");
   const auto count = args.integer("--count", "N", 10000, 1, "store: stores to publish and merge");
+  const auto job = args.option("--job", "FILE", "", "store: the cells of this job, instead of made-up ones");
+  const bool summaries =
+      args.flag("--summaries", "store: stores without their HDF5 part, a seventh of the size");
   const auto units = args.integer("--units", "N", 27560, 2, "selection: units to choose from (ResNet-50's)");
   const auto perturbations =
       args.integer("--perturbations", "N", 1000, 2, "selection: perturbed copies that tell units apart");
@@ -72,7 +75,7 @@ int run(Args& args) {
   const auto what =
       args.positionals("step|allreduce|store|selection|tokenize|images", 1, 1, "what to measure").front();
   args.finish();
-  if (what == "store") return bench_store(folder, count, keep);
+  if (what == "store") return bench_store({folder, count, job, summaries}, keep);
   if (what == "selection") return bench_selection(units, perturbations, most);
   if (what == "tokenize") {
     if (tokenizer.empty() || texts.empty())

@@ -2,106 +2,49 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cmath>
-#include <nlohmann/json.hpp>
-#include <thread>
+#include <functional>
 
 #include "board/merge.hpp"
+#include "board/render.hpp"
 #include "core/error.hpp"
 #include "core/files.hpp"
-#include "core/hash.hpp"
-#include "store/store_file.hpp"
+#include "core/text.hpp"
 
 namespace expunge::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// As large as a real cell's: thirty columns, ten classes, two kilobytes of settings.
-store::Record sample(std::int64_t i) {
-  store::Record r;
-  r.id = sha256_hex(fmt::format("cell {}", i)).substr(0, 16);
-  r.key = fmt::format("dataset=bench/model=net/method=m/ratio=0.1/seed={}", i);
-  r.dataset = "bench", r.model = "net", r.method = "m", r.sweep = "bench";
-  r.ratio = 0.1;
-  r.seed = i;
-  for (int c = 0; c < 30; ++c) {
-    r.row_names.push_back(fmt::format("column_{}", c));
-    r.row.push_back(std::sin(static_cast<double>(i * 31 + c)));
-  }
-  for (const char* split : {"forget", "retain", "test"})
-    r.splits[split] = {1000, 900, 10, 12.5, std::vector<std::int64_t>(100, i % 7)};
-  r.parameter_hash = xxh128_hex(r.id.data(), r.id.size());
-  for (int k = 0; k < 40; ++k)
-    r.config["settings"][fmt::format("some_setting_{}", k)] = fmt::format("value {} of {}", k, i % 100);
-  r.history_columns = {"epoch", "loss"};
-  r.history = {0, 1.5, 1, 0.5};
-  r.segments = {{1, 0, 100, host_name(), utc_now()}};
-  r.timing = {{"wall", 2}, {"unlearn", 1}, {"eval", 0.5}, {"load", 0.1}, {"comm", 0}, {"checkpoint", 0}};
-  r.flops = {{"forward", 1e12}, {"backward", 2e12}};
-  return r;
-}
-
-fs::path store_path(const fs::path& folder, const store::Record& r) {
-  return folder / "cells" / r.id.substr(0, 2) / (r.id + ".h5");
-}
-
-void write_plan(const fs::path& folder, std::int64_t count) {
-  auto cells = nlohmann::json::array();
-  const auto names = sample(0).row_names;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto r = sample(i);
-    cells.push_back({{"id", r.id},
-                     {"key", r.key},
-                     {"dataset", r.dataset},
-                     {"model", r.model},
-                     {"method", r.method},
-                     {"ratio", r.ratio},
-                     {"seed", r.seed}});
-  }
-  write_file_atomic(folder / "plan.json", nlohmann::json{{"schema", 1},
-                                                         {"name", "bench"},
-                                                         {"sha256", std::string(64, '0')},
-                                                         {"row_names", names},
-                                                         {"cells", cells}}
-                                              .dump());
-}
-
-// By one process a core, as tasks of a sweep do.
-void write_stores(const fs::path& folder, std::int64_t count) {
-  const auto processes = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
-  for (int k = 0; k < 256; ++k) make_folder(folder / "cells" / fmt::format("{:02x}", k));
-  std::vector<pid_t> children;
-  for (std::int64_t p = 0; p < processes; ++p) {
-    const pid_t child = ::fork();
-    if (child != 0) {
-      children.push_back(child);
-      continue;
-    }
+// Prints seconds and peak memory of a process that does this alone, and what it has to say.
+void measured(const std::string& what, const std::function<std::string()>& work) {
+  std::fflush(stdout);
+  const auto start = std::chrono::steady_clock::now();
+  const pid_t child = ::fork();
+  if (child == 0) {
     int code = 0;
+    std::string said;
     try {
-      for (std::int64_t i = p; i < count; i += processes) {
-        const auto r = sample(i);
-        store::write_record(store_path(folder, r), r);
-      }
+      said = work();
     } catch (const Error& error) {
-      fmt::print(stderr, "{}\n", error.what());
+      fmt::print(stderr, "{}: {}\n", what, error.what());
       code = error.exit_code();
     }
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (code == 0)
+      fmt::print("{:<34} {:>8.2f} s  {:>9}{}{}\n", what, seconds,
+                 human_bytes(static_cast<double>(usage.ru_maxrss) * 1024), said.empty() ? "" : "  ", said);
+    std::fflush(stdout);
     ::_exit(code);
   }
-  for (const auto child : children) {
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-      throw DataError::cannot_write(fmt::format("{}: the stores could not be written", folder.string()));
-  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    throw Error(WIFEXITED(status) ? WEXITSTATUS(status) : kExitInternal, what + ": did not end well");
 }
 
 // Their contents leave the page cache; what the file system keeps about names stays.
@@ -116,44 +59,50 @@ void forget_contents(const fs::path& folder) {
   }
 }
 
-double reduce(const fs::path& folder, const fs::path& index) {
-  const auto start = Clock::now();
+std::string reduce(const fs::path& folder, const fs::path& index) {
   const auto merged = board::merge(folder, 0, index);
   board::write_board(folder / "board.h5", merged.board);
   EXPUNGE_CHECK(merged.again.empty(), "{} stores were not merged", merged.again.size());
-  return since(start);
+  return "";
+}
+
+using Render = std::string (*)(const board::Leaderboard&, const board::Rankings&);
+
+std::string render(const fs::path& folder, Render as) {
+  const auto board = board::read_board(folder / "board.h5");
+  const auto leaderboard = board::make_leaderboard(board);
+  return human_bytes(static_cast<double>(as(leaderboard, board::make_rankings(leaderboard)).size()));
+}
+
+void measure(const fs::path& folder) {
+  forget_contents(folder / "cells");
+  measured("reduce, contents not in memory", [&] { return reduce(folder, {}); });
+  measured("reduce, contents in memory", [&] { return reduce(folder, {}); });
+  const auto index = board::index_path(folder);
+  measured("reduce, making its index", [&] { return reduce(folder, index); });
+  measured("reduce, by its index", [&] { return reduce(folder, index); });
+  measured("board, text", [&] { return render(folder, board::render_text); });
+  measured("board, CSV", [&] { return render(folder, board::render_csv); });
+  measured("board, page", [&] { return render(folder, board::render_html); });
 }
 
 }  // namespace
 
-int bench_store(const fs::path& below, std::int64_t count, bool keep) {
-  make_folder(below);
-  const fs::path folder = below / fmt::format("bench-store.{}.{}", host_name(), ::getpid());
-  make_folder(folder);
+int bench_store(SampleSweep sweep, bool keep) {
+  make_folder(sweep.folder);
+  sweep.folder /= fmt::format("bench-store.{}.{}", host_name(), ::getpid());
   try {
-    auto start = Clock::now();
-    write_plan(folder, count);
-    start = Clock::now();
-    write_stores(folder, count);
-    const double written = since(start);
-    fmt::print("published {} stores in {:.1f} s: {:.2f} ms each\n", count, written,
-               written * 1e3 / static_cast<double>(count));
-    std::fflush(stdout);
+    measured("publish stores", [&] { return fmt::format("{} cells", write_sample_sweep(sweep)); });
     if (keep) {
-      fmt::print("{}\n", folder.string());
+      fmt::print("{}\n", sweep.folder.string());
       return kExitOk;
     }
-    forget_contents(folder / "cells");
-    fmt::print("reduce, contents not in memory  {:.2f} s\n", reduce(folder, {}));
-    fmt::print("reduce, contents in memory      {:.2f} s\n", reduce(folder, {}));
-    const double first = reduce(folder, board::index_path(folder));
-    fmt::print("reduce, making its index        {:.2f} s\n", first);
-    fmt::print("reduce, by its index            {:.2f} s\n", reduce(folder, board::index_path(folder)));
+    measure(sweep.folder);
   } catch (...) {
-    fs::remove_all(folder);
+    fs::remove_all(sweep.folder);
     throw;
   }
-  fs::remove_all(folder);
+  fs::remove_all(sweep.folder);
   return kExitOk;
 }
 

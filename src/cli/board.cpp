@@ -2,6 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <string_view>
 
 #include "board/families.hpp"
 #include "board/plots.hpp"
@@ -21,14 +26,33 @@ namespace board_command {
 
 struct Format {
   const char *option, *help;
-  std::string (*render)(const board::Leaderboard&, const board::Rankings&);
+  void (*write)(const board::Leaderboard&, const board::Rankings&, const board::Write&);
 };
 
-const Format kFormats[] = {{"--md", "write Markdown", board::render_markdown},
-                           {"--latex", "write LaTeX tables (booktabs)", board::render_latex},
-                           {"--csv", "write comma-separated values, all columns", board::render_csv},
-                           {"--json", "write JSON: groups, cells, rankings", board::render_json},
-                           {"--html", "write one self-contained page", board::render_html}};
+template <std::string (*render)(const board::Leaderboard&, const board::Rankings&)>
+void whole(const board::Leaderboard& leaderboard, const board::Rankings& rankings,
+           const board::Write& write) {
+  write(render(leaderboard, rankings));
+}
+
+const Format kFormats[] = {{"--md", "write Markdown", whole<board::render_markdown>},
+                           {"--latex", "write LaTeX tables (booktabs)", whole<board::render_latex>},
+                           {"--csv", "write comma-separated values, all columns", whole<board::render_csv>},
+                           {"--json", "write JSON: groups, cells, rankings", board::write_json},
+                           {"--html", "write one self-contained page", whole<board::render_html>}};
+
+// Into a file part by part, published when all is there.
+void write_file(const std::string& path, const std::function<void(const board::Write&)>& fill) {
+  const fs::path temporary = temporary_name(path);
+  std::ofstream file(temporary, std::ios::binary);
+  if (file) fill([&](std::string_view part) { file.write(part.data(), std::ssize(part)); });
+  file.close();
+  if (file) return publish_replace(temporary, path);
+  const int error = errno;
+  std::error_code ignored;
+  fs::remove(temporary, ignored);
+  throw DataError::cannot_write(fmt::format("{}: cannot write: {}", path, std::strerror(error)));
+}
 
 fs::path published_folder() { return data::project_folder() / "published"; }
 
@@ -63,11 +87,11 @@ int run(Args& args) {
   for (std::size_t i = 0; i < std::size(kFormats); ++i) {
     if (targets[i].empty()) continue;
     written = true;
-    const auto text = kFormats[i].render(leaderboard, rankings);
+    const auto fill = [&](const board::Write& write) { kFormats[i].write(leaderboard, rankings, write); };
     if (targets[i] == "-")
-      fmt::print("{}", text);
+      fill([](std::string_view part) { fmt::print("{}", part); });
     else
-      write_file_atomic(targets[i], text);
+      write_file(targets[i], fill);
   }
   if (!svg.empty()) {
     written = true;

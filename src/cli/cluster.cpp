@@ -149,7 +149,7 @@ int status(Args& args) {
   while (true) {
     const auto state = look(reader, layout);
     // A look of --watch is one line of JSON.
-    show(json ? cluster::state_json(plan, layout, state).dump(watch ? -1 : 1) + "\n"
+    show(json ? cluster::state_json(plan, layout, state, watch ? -1 : 1) + "\n"
               : cluster::state_text(plan, layout, state),
          live && !json);
     if (!watch || !(at_work(state.cells) || at_work(state.originals))) return kExitOk;

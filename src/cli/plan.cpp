@@ -135,10 +135,8 @@ void print_text(const sweep::Plan& plan, const sweep::Status& status, const swee
                    : "1 (--ranks-per-cell of run)");
 }
 
-nlohmann::json as_json(const sweep::Plan& plan, const sweep::Status& status, const Estimate& estimate) {
-  auto out = sweep::plan_to_json(plan);
-  for (std::size_t i = 0; i < plan.cells.size(); ++i)
-    out["cells"][i]["state"] = sweep::state_name(status.cells[i]);
+std::string as_json(const sweep::Plan& plan, const sweep::Status& status, const Estimate& estimate) {
+  auto out = sweep::plan_head(plan);
   for (std::size_t i = 0; i < plan.originals.size(); ++i)
     out["originals"][i]["state"] = sweep::state_name(status.originals[i]);
   const auto work = work_left(plan, status);
@@ -155,7 +153,12 @@ nlohmann::json as_json(const sweep::Plan& plan, const sweep::Status& status, con
     line.update({{"dataset", group.dataset}, {"model", group.model}, {"run", group.run}});
     out["memory"].push_back(std::move(line));
   }
-  return out;
+  const auto cell = [&](std::size_t i) {
+    auto line = sweep::plan_cell(plan, i);
+    line["state"] = sweep::state_name(status.cells[i]);
+    return line;
+  };
+  return sweep::dump_with_cells(out, plan.cells.size(), cell, 1);
 }
 
 int run(Args& args) {
@@ -177,7 +180,7 @@ int run(Args& args) {
   const sweep::Layout layout{std::filesystem::path(out) / plan.name};
   const auto status = sweep::read_status(plan, layout);
   if (json) {
-    fmt::print("{}\n", as_json(plan, status, estimate).dump(1));
+    fmt::print("{}\n", as_json(plan, status, estimate));
     return kExitOk;
   }
   print_text(plan, status, layout, estimate);

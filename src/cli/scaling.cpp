@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMostRanks = 4096;
+constexpr int kPredictedRanks = 4096;
 
 std::vector<double> values(const std::vector<json>& launches, const char* key) {
   std::vector<double> out;
@@ -70,7 +70,7 @@ void predict(const ScalingMeasurement& measured, ScalingResult& out) {
   cost.sum_bytes = alone.front().at("sum_bytes").get<double>();
   cost.report_bytes = alone.front().at("report_bytes").get<double>();
   std::set<int> ranks;
-  for (int r = 1; r <= kMostRanks; r *= 2) ranks.insert(r);
+  for (int r = 1; r <= kPredictedRanks; r *= 2) ranks.insert(r);
   for (const auto& row : out.rows) ranks.insert(row.ranks);
   for (const int r : ranks) {
     const auto of = [&](stat::SumForm form) {

@@ -3,9 +3,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <ctime>
+#include <future>
 #include <set>
+#include <string_view>
+#include <system_error>
+#include <thread>
 #include <unordered_map>
 
 #include "cluster/reasons.hpp"
@@ -63,27 +68,47 @@ std::size_t SweepState::count(State state) const {
       std::count_if(cells.begin(), cells.end(), [&](const NodeState& n) { return n.state == state; }));
 }
 
-// True when there is a store, good or damaged.
-bool StateReader::from_store(const fs::path& path, NodeState& node) {
+// Reads a store, good or damaged, unless it is as it was.
+void StateReader::look_at(const fs::path& store, Seen& seen) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return false;
-  Seen& seen = seen_[path.string()];
+  seen.there = ::stat(store.c_str(), &info) == 0;
+  if (!seen.there) return;
   const auto modified = static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
-  if (seen.modified != modified || seen.size != static_cast<std::uintmax_t>(info.st_size)) {
-    seen = {static_cast<std::uintmax_t>(info.st_size), modified, "", "", 0};
-    try {
-      const auto row = store::read_row(path);
-      seen.outcome = row.status;
-      if (const auto wall = row.timing.find("wall"); wall != row.timing.end()) seen.seconds = wall->second;
-    } catch (const Error& error) {
-      seen.problem = error.what();
-    }
+  if (seen.modified == modified && seen.size == static_cast<std::uintmax_t>(info.st_size)) return;
+  seen = {static_cast<std::uintmax_t>(info.st_size), modified, true, "", "", 0};
+  try {
+    const auto row = store::read_row(store);
+    seen.outcome = row.status;
+    if (const auto wall = row.timing.find("wall"); wall != row.timing.end()) seen.seconds = wall->second;
+  } catch (const Error& error) {
+    seen.problem = error.what();
   }
-  node.outcome = seen.outcome;
-  node.seconds = seen.seconds;
-  node.state = seen.problem.empty() ? State::kDone : State::kCorrupt;
-  node.reason = seen.problem;
-  return true;
+}
+
+// Several at once: most of the time goes into waiting for the file system.
+void StateReader::look_at_stores() {
+  constexpr std::size_t kStoresWorthAThread = 500, kThreadsPerCore = 2;
+  seen_originals_.resize(plan_.originals.size());
+  seen_cells_.resize(plan_.cells.size());
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    look_at(layout_.original_store(plan_.originals[i].id), seen_originals_[i]);
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i = next++; i < plan_.cells.size(); i = next++)
+      if (stores_.count(plan_.cells[i].id + ".h5") > 0)
+        look_at(layout_.cell_store(plan_.cells[i].id), seen_cells_[i]);
+      else
+        seen_cells_[i].there = false;
+  };
+  const std::size_t threads = std::min(kThreadsPerCore * std::max(1u, std::thread::hardware_concurrency()),
+                                       1 + stores_.size() / kStoresWorthAThread);
+  std::vector<std::future<void>> others;
+  try {
+    for (std::size_t k = 1; k < threads; ++k) others.push_back(std::async(std::launch::async, work));
+  } catch (const std::system_error&) {  // no more threads to be had: those that are there do it
+  }
+  work();
+  for (auto& other : others) other.get();
 }
 
 void StateReader::list_folders() {
@@ -97,8 +122,12 @@ void StateReader::list_folders() {
   add(layout_.root / "claims", claims_);
 }
 
-void StateReader::from_files(const std::string& id, bool has_store, const fs::path& store, NodeState& node) {
-  if (!has_store || !from_store(store, node)) from_records(id, node);
+void StateReader::from_files(const std::string& id, const Seen& seen, NodeState& node) const {
+  if (!seen.there) return from_records(id, node);
+  node.outcome = seen.outcome;
+  node.seconds = seen.seconds;
+  node.state = seen.problem.empty() ? State::kDone : State::kCorrupt;
+  node.reason = seen.problem;
 }
 
 void StateReader::from_records(const std::string& id, NodeState& node) const {
@@ -125,7 +154,8 @@ std::optional<std::string> StateReader::claimed_by(const std::string& id) const 
 void StateReader::find_places(const std::vector<Submission>& submissions) {
   original_places_.assign(plan_.originals.size(), {});
   cell_places_.assign(plan_.cells.size(), {});
-  std::unordered_map<std::string, std::size_t> index;
+  if (submissions.empty()) return;
+  std::unordered_map<std::string_view, std::size_t> index;
   for (std::size_t i = 0; i < plan_.cells.size(); ++i) index[plan_.cells[i].id] = i;
   for (const auto& submission : submissions)
     for (const auto& chunk : submission.chunks)
@@ -256,14 +286,11 @@ SweepState StateReader::read(const std::vector<Submission>& submissions,
   out.originals.resize(plan_.originals.size());
   out.cells.resize(plan_.cells.size());
   list_folders();
-  for (std::size_t i = 0; i < plan_.originals.size(); ++i) {
-    const std::string& id = plan_.originals[i].id;
-    from_files(id, true, layout_.original_store(id), out.originals[i]);
-  }
-  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
-    const std::string& id = plan_.cells[i].id;
-    from_files(id, stores_.count(id + ".h5") > 0, layout_.cell_store(id), out.cells[i]);
-  }
+  look_at_stores();
+  for (std::size_t i = 0; i < plan_.originals.size(); ++i)
+    from_files(plan_.originals[i].id, seen_originals_[i], out.originals[i]);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i)
+    from_files(plan_.cells[i].id, seen_cells_[i], out.cells[i]);
   find_places(submissions);
   if (queue)
     from_queue(submissions, *queue, out);

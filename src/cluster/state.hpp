@@ -66,14 +66,16 @@ class StateReader {
   struct Seen {
     std::uintmax_t size = 0;
     std::int64_t modified = 0;
+    bool there = false;
     std::string outcome, problem;  // problem: why it is unreadable
     double seconds = 0;
   };
   // Names of what a folder holds. One listing of each folder is asked for, not three files of each cell.
   using Names = std::unordered_set<std::string>;
   void list_folders();
-  bool from_store(const std::filesystem::path& path, NodeState& node);
-  void from_files(const std::string& id, bool has_store, const std::filesystem::path& store, NodeState& node);
+  static void look_at(const std::filesystem::path& store, Seen& seen);
+  void look_at_stores();
+  void from_files(const std::string& id, const Seen& seen, NodeState& node) const;
   void from_records(const std::string& id, NodeState& node) const;
   void find_places(const std::vector<Submission>& submissions);
   void from_queue(const std::vector<Submission>& submissions, const std::vector<QueueEntry>& queue,
@@ -85,7 +87,7 @@ class StateReader {
 
   const sweep::Plan& plan_;
   const sweep::Layout& layout_;
-  std::unordered_map<std::string, Seen> seen_;
+  std::vector<Seen> seen_originals_, seen_cells_;  // in the plan's order
   Names stores_, failures_, claims_;
   std::vector<std::string> unlisted_;  // folders that could not be listed, and why
   std::vector<Place> original_places_, cell_places_;
@@ -93,6 +95,8 @@ class StateReader {
 
 // For people and for programs.
 std::string state_text(const sweep::Plan& plan, const sweep::Layout& layout, const SweepState& state);
-nlohmann::json state_json(const sweep::Plan& plan, const sweep::Layout& layout, const SweepState& state);
+// JSON with so many spaces a step; -1: in one line.
+std::string state_json(const sweep::Plan& plan, const sweep::Layout& layout, const SweepState& state,
+                       int indent);
 
 }  // namespace expunge::cluster

@@ -5,6 +5,7 @@
 
 #include "cluster/state.hpp"
 #include "core/text.hpp"
+#include "sweep/plan_json.hpp"
 
 namespace expunge::cluster {
 namespace {
@@ -93,7 +94,8 @@ std::string state_text(const sweep::Plan& plan, const sweep::Layout& layout, con
   return out;
 }
 
-nlohmann::json state_json(const sweep::Plan& plan, const sweep::Layout& layout, const SweepState& state) {
+std::string state_json(const sweep::Plan& plan, const sweep::Layout& layout, const SweepState& state,
+                       int indent) {
   const auto node_json = [](const std::string& id, const std::string& key, const NodeState& node) {
     nlohmann::json out{{"id", id}, {"key", key}, {"state", state_name(node.state)}};
     if (!node.outcome.empty()) out["outcome"] = node.outcome;
@@ -106,8 +108,6 @@ nlohmann::json state_json(const sweep::Plan& plan, const sweep::Layout& layout, 
   out["originals"] = out["cells"] = out["jobs"] = nlohmann::json::array();
   for (std::size_t i = 0; i < plan.originals.size(); ++i)
     out["originals"].push_back(node_json(plan.originals[i].id, plan.originals[i].key, state.originals[i]));
-  for (std::size_t i = 0; i < plan.cells.size(); ++i)
-    out["cells"].push_back(node_json(plan.cells[i].id, plan.cells[i].key, state.cells[i]));
   for (const auto& job : state.jobs)
     out["jobs"].push_back({{"job", job.job},
                            {"submission", job.submission},
@@ -118,7 +118,10 @@ nlohmann::json state_json(const sweep::Plan& plan, const sweep::Layout& layout, 
   out["notes"] = state.notes;
   out["changed_since"] = state.changed;
   out["seconds_left"] = state.seconds_left < 0 ? nlohmann::json(nullptr) : nlohmann::json(state.seconds_left);
-  return out;
+  const auto cell = [&](std::size_t i) {
+    return node_json(plan.cells[i].id, plan.cells[i].key, state.cells[i]);
+  };
+  return sweep::dump_with_cells(out, plan.cells.size(), cell, indent);
 }
 
 }  // namespace expunge::cluster

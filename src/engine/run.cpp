@@ -98,15 +98,19 @@ std::vector<Item> cell_items(Workbench& bench, const sweep::Plan& plan, std::vec
 // Many tasks may start at once, each from its own copy of the job file: the plan is written where it is
 // another one, not by each.
 void write_plan(const sweep::Plan& plan, const sweep::Layout& layout) {
-  auto json = sweep::plan_to_json(plan);
+  const std::string text = sweep::plan_text(plan);
   if (std::filesystem::exists(layout.plan())) {
-    const std::string text = read_file(layout.plan()), key = "\"file\": \"";
-    auto same = json;
-    if (const auto at = text.rfind(key); at != std::string::npos)
-      same["file"] = text.substr(at + key.size(), text.find('"', at + key.size()) - at - key.size());
-    if (same.dump(1) + "\n" == text) return;
+    const MappedFile there(layout.plan());
+    // The same but for the name of the job file?
+    const auto without_name = [](std::string_view plan_text) {
+      const std::string_view key = "\"file\": \"";
+      const auto at = plan_text.rfind(key), end = plan_text.find('"', at + key.size());
+      return at == std::string_view::npos ? std::pair{plan_text, std::string_view()}
+                                          : std::pair{plan_text.substr(0, at), plan_text.substr(end)};
+    };
+    if (without_name(text) == without_name(there.view())) return;
   }
-  write_file_atomic(layout.plan(), json.dump(1) + "\n");
+  write_file_atomic(layout.plan(), text);
 }
 
 void prepare_folder(comm::Communicator& world, const sweep::Plan& plan, const sweep::Layout& layout) {

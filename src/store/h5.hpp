@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -90,6 +91,11 @@ void write(hid_t parent, const std::string& name, std::span<const T> values, con
 void write_texts(hid_t parent, const std::string& name, const std::vector<std::string>& values,
                  const Layout& layout = {});
 void write_text(hid_t parent, const std::string& name, const std::string& value);  // scalar, any length
+// A dataset of `size` bytes (u8) that never is in memory as a whole: `next` gives them part by part, of any
+// length, until all are there; and back. Its chunks are as one `write` would make them.
+void write_pieces(hid_t parent, const std::string& name, std::size_t size, const Layout& layout,
+                  const std::function<std::string()>& next);
+void read_pieces(hid_t parent, const std::string& name, const std::function<void(std::string_view)>& piece);
 
 Handle open_dataset(hid_t parent, const std::string& name);
 std::vector<hsize_t> shape(hid_t parent, const std::string& name);

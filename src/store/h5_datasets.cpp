@@ -19,14 +19,13 @@ std::size_t elements(const std::vector<hsize_t>& dims) {
   return n;
 }
 
-void put_dataset(hid_t parent, const std::string& name, hid_t type, hid_t memory_type, const void* data,
-                 const std::vector<hsize_t>& dims, const Layout& layout) {
+Handle create_dataset(hid_t parent, const std::string& name, hid_t type, const std::vector<hsize_t>& dims,
+                      const Layout& layout) {
   const Handle space = space_of(dims);
   const Handle create = property_list(H5P_DATASET_CREATE);
   // Modification times would make two files of the same content differ.
   checked(H5Pset_obj_track_times(create, false), "leave out times of", name);
-  const std::size_t count = elements(dims);
-  if (layout.chunk_rows > 0 && count > 0 && !dims.empty()) {
+  if (layout.chunk_rows > 0 && elements(dims) > 0 && !dims.empty()) {
     std::vector<hsize_t> chunk = dims;
     chunk[0] = std::min(chunk[0], layout.chunk_rows);
     checked(H5Pset_chunk(create, static_cast<int>(chunk.size()), chunk.data()), "chunk", name);
@@ -36,12 +35,29 @@ void put_dataset(hid_t parent, const std::string& name, hid_t type, hid_t memory
     }
     if (layout.checksum) checked(H5Pset_fletcher32(create), "checksum", name);
   }
-  Handle dataset = owned(H5Dcreate2(parent, name.c_str(), type, space, H5P_DEFAULT, create, H5P_DEFAULT),
-                         H5Dclose, "create dataset", name);
-  if (count > 0)
+  return owned(H5Dcreate2(parent, name.c_str(), type, space, H5P_DEFAULT, create, H5P_DEFAULT), H5Dclose,
+               "create dataset", name);
+}
+
+void put_dataset(hid_t parent, const std::string& name, hid_t type, hid_t memory_type, const void* data,
+                 const std::vector<hsize_t>& dims, const Layout& layout) {
+  Handle dataset = create_dataset(parent, name, type, dims, layout);
+  if (elements(dims) > 0)
     checked(H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), "write dataset", name);
   dataset.close();
 }
+
+// `size` bytes of a dataset from `at` on, chosen in its space.
+struct Piece {
+  Piece(hid_t dataset, hsize_t at, hsize_t size, const std::string& name)
+      : file(owned(H5Dget_space(dataset), H5Sclose, "read the shape of", name)), memory(space_of({size})) {
+    checked(H5Sselect_hyperslab(file, H5S_SELECT_SET, &at, nullptr, &size, nullptr), "choose a part of",
+            name);
+  }
+  Handle file, memory;
+};
+
+constexpr std::size_t kPiece = 1 << 22;  // bytes, whole chunks of any layout here
 
 std::size_t points(hid_t dataset, const std::string& name) {
   const Handle space = owned(H5Dget_space(dataset), H5Sclose, "read the shape of", name);
@@ -74,6 +90,37 @@ void write_text(hid_t parent, const std::string& name, const std::string& value)
   const Handle type = text_type(value.size());
   const std::string padded = value.empty() ? std::string(1, '\0') : value;
   put_dataset(parent, name, type, type, padded.data(), {}, {});
+}
+
+void write_pieces(hid_t parent, const std::string& name, std::size_t size, const Layout& layout,
+                  const std::function<std::string()>& next) {
+  Handle dataset = create_dataset(parent, name, file_type<std::uint8_t>(), {size}, layout);
+  std::string block;
+  for (std::size_t at = 0; at < size;) {
+    const std::size_t length = std::min(kPiece, size - at);
+    while (block.size() < length) block += next();
+    const Piece piece(dataset, at, length, name);
+    checked(H5Dwrite(dataset, H5T_NATIVE_UINT8, piece.memory, piece.file, H5P_DEFAULT, block.data()),
+            "write dataset", name);
+    block.erase(0, length);
+    at += length;
+  }
+  dataset.close();
+}
+
+void read_pieces(hid_t parent, const std::string& name, const std::function<void(std::string_view)>& piece) {
+  const Handle dataset = open_dataset(parent, name), type = type_of(dataset, name);
+  if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) != 1)
+    throw Failure(fmt::format("dataset {} has another type", name));
+  const std::size_t size = points(dataset, name);
+  std::string block;
+  for (std::size_t at = 0; at < size; at += block.size()) {
+    block.resize(std::min(kPiece, size - at));
+    const Piece part(dataset, at, block.size(), name);
+    checked(H5Dread(dataset, H5T_NATIVE_UINT8, part.memory, part.file, H5P_DEFAULT, block.data()),
+            "read dataset", name);
+    piece(block);
+  }
 }
 
 Handle open_dataset(hid_t parent, const std::string& name) {

@@ -14,6 +14,7 @@
 #include "core/files.hpp"
 #include "core/hash.hpp"
 #include "store/record.hpp"
+#include "store/seal.hpp"
 
 namespace expunge::store {
 namespace {
@@ -22,14 +23,6 @@ constexpr std::string_view kMagic = "expunge hdf5 seal 1\n";
 
 // Files up to this size are read in one go, larger ones piece by piece.
 constexpr off_t kReadWhole = 1 << 20;
-
-// What the user block must hold, to the last byte.
-std::string seal_of(std::string_view body) {
-  std::string seal =
-      fmt::format("{}xxh3-128 {}\nbytes {}\n", kMagic, xxh128_hex(body.data(), body.size()), body.size());
-  seal.resize(h5::kUserBlock, '\0');
-  return seal;
-}
 
 void write_all(int fd, std::string_view bytes, const fs::path& path) {
   while (!bytes.empty()) {
@@ -109,6 +102,13 @@ void verify_written(const fs::path& temporary, const fs::path& path) {
 }
 
 }  // namespace
+
+std::string seal_of(std::string_view body) {
+  std::string seal =
+      fmt::format("{}xxh3-128 {}\nbytes {}\n", kMagic, xxh128_hex(body.data(), body.size()), body.size());
+  seal.resize(h5::kUserBlock, '\0');
+  return seal;
+}
 
 bool write_sealed(const fs::path& path, const std::string& kind, Publish how, std::size_t expected_bytes,
                   const std::function<void(const h5::Handle&)>& fill,

@@ -50,12 +50,13 @@ class AxesReader {
     in.finish({"dataset", "model", "method", "ratio", "seed", "exclude", "include"});
     out_.several_originals = axes_[kOriginalSeed].size() > 1;
     exclude_ = read_entries("exclude");
-    add_product(axes_, true);
-    for (const auto& entry : read_entries("include")) {
+    const auto include = read_entries("include");
+    add_product(axes_, true, !include.empty());
+    for (const auto& entry : include) {
       Values values = axes_;
       for (std::size_t axis = 0; axis < kAxes; ++axis)
         if (entry[axis]) values[axis] = *entry[axis];
-      add_product(values, false);
+      add_product(values, false, true);
     }
     if (out_.points.empty() && problems_.empty())
       problems_.add(in.position(""), "sweep", "no cell is left: `exclude` removes them all");
@@ -236,13 +237,15 @@ class AxesReader {
     });
   }
 
-  void add_product(const Values& values, bool with_exclude) {
+  // `check_seen`: points may be there already; within the axes' own product they are not.
+  void add_product(const Values& values, bool with_exclude, bool check_seen) {
     std::size_t count = 1;
     for (const auto& axis : values) {
       count *= axis.size();
       if (count > kMostCells)
         return problems_.add({job_.file}, "sweep", fmt::format("more than {} cells", kMostCells));
     }
+    out_.points.reserve(out_.points.size() + count);
     for (std::size_t n = 0; n < count; ++n) {
       std::array<const json*, kAxes> at{};
       std::size_t rest = n;
@@ -251,9 +254,11 @@ class AxesReader {
         rest /= values[axis].size();
       }
       if (with_exclude && excluded(at)) continue;
-      std::string key;
-      for (const json* value : at) key += value->dump() + "/";
-      if (!seen_.insert(key).second) continue;
+      if (check_seen) {
+        std::string key;
+        for (const json* value : at) key += value->dump() + "/";
+        if (!seen_.insert(key).second) continue;
+      }
       out_.points.push_back({at[kDataset]->get<std::string>(), at[kModel]->get<std::string>(),
                              at[kMethod]->get<std::string>(), data::Ratio::parse(at[kRatio]->get<double>()),
                              at[kSeed]->get<std::int64_t>(), at[kOriginalSeed]->get<std::int64_t>()});

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "core/error.hpp"
 #include "core/hash.hpp"
@@ -139,6 +140,19 @@ class Expansion {
     return sum;
   }
 
+  // What retraining on the same split takes; the same for all methods.
+  MethodPlan retrain_of(std::size_t base_index, const data::Ratio& ratio, const methods::Sizes& sizes,
+                        const std::vector<std::int64_t>& requests) {
+    const auto* retrain = methods::find_descriptor("retrain");
+    if (!retrain) return {};
+    const std::pair key{base_index, ratio.text};
+    if (const auto found = retrain_.find(key); found != retrain_.end()) return found->second;
+    const auto before = sections_.problems().reports();
+    auto plan = over_requests(bases_[base_index], *retrain, sizes, requests);
+    if (sections_.problems().reports() == before) retrain_.emplace(key, plan);
+    return plan;
+  }
+
   Family make_family(const Point& point) {
     Family out;
     out.base = base_of(point);
@@ -154,9 +168,7 @@ class Expansion {
                                       .answers_are_inputs = base.info.task == "causal_lm"};
     if (sized) check_needs(base, method, sizes);
     const auto plan = over_requests(base, method, method_sizes, sizes.requests);
-    MethodPlan retrain;
-    if (const auto* descriptor = methods::find_descriptor("retrain"))
-      retrain = over_requests(base, *descriptor, method_sizes, sizes.requests);
+    const auto retrain = retrain_of(out.base, point.ratio, method_sizes, sizes.requests);
     out.retrain_flops = retrain.flops;
     if (!sized || sections_.problems().reports() != before) return out;
     out.usable = true;
@@ -207,10 +219,19 @@ class Expansion {
   }
 
   const Family& family_of(const Point& point) {
-    const auto key = std::tuple{point.dataset, point.model, point.method, point.ratio.text};
-    const auto found = families_.find(key);
-    return found != families_.end() ? found->second
-                                    : families_.emplace(key, make_family(point)).first->second;
+    // Neighbours are mostly of one family: they differ in the last axes.
+    if (last_ && last_->first == family_key(point)) return last_->second;
+    const auto key = family_key(point);
+    auto found = families_.find(key);
+    if (found == families_.end()) found = families_.emplace(key, make_family(point)).first;
+    last_ = &*found;
+    return found->second;
+  }
+
+  using FamilyKey = std::tuple<std::string, std::string, std::string, std::string>;
+  static std::tuple<const std::string&, const std::string&, const std::string&, const std::string&>
+  family_key(const Point& point) {
+    return {point.dataset, point.model, point.method, point.ratio.text};
   }
 
   std::size_t original_of(std::size_t base_index, std::int64_t seed) {
@@ -276,16 +297,21 @@ class Expansion {
   std::string reduction_;
   std::vector<Base> bases_;
   std::map<std::pair<std::string, std::string>, std::size_t> base_index_;
-  std::map<std::tuple<std::string, std::string, std::string, std::string>, Family> families_;
+  std::map<FamilyKey, Family> families_;
+  const std::pair<const FamilyKey, Family>* last_ = nullptr;
+  std::map<std::pair<std::size_t, std::string>, MethodPlan> retrain_;  // by base and ratio
   std::map<std::pair<std::size_t, std::int64_t>, std::size_t> original_index_;
   std::map<std::size_t, std::size_t> memory_index_;  // by base
 };
 
 std::string hash_of_ids(const Plan& plan) {
-  std::set<std::string> ids;
-  for (const auto& cell : plan.cells) ids.insert(cell.id);
+  std::vector<std::string_view> ids;
+  ids.reserve(plan.cells.size());
+  for (const auto& cell : plan.cells) ids.push_back(cell.id);
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   Sha256 hash;
-  for (const auto& id : ids) hash.add(id).add("\n");
+  for (const auto id : ids) hash.add(id).add("\n");
   return hash.hex();
 }
 

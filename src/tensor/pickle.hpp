@@ -34,11 +34,11 @@ struct StateDict {
 // `place`: names other than those of tensors (the name is told), opcodes that torch.save does not write,
 // protocols above 5, what is cut short, tensors that reach outside their storage, more than 64 MiB or four
 // million values.
-StateDict read_state_dict(std::string_view pickle, const std::string& place);
+StateDict read_state_dict(std::string_view bytes, const std::string& place);
 
 // A pickle of a list of texts, such as the keys at the end of the older container.
-std::vector<std::string> read_text_list(std::string_view pickle, const std::string& place, std::size_t& end);
+std::vector<std::string> read_text_list(std::string_view bytes, const std::string& place, std::size_t& end);
 // The end of a pickle of plain values, which are dropped.
-std::size_t skip_pickle(std::string_view pickle, const std::string& place);
+std::size_t skip_pickle(std::string_view bytes, const std::string& place);
 
 }  // namespace expunge::tensor

@@ -426,7 +426,12 @@ TEST_F(SweepTest, StatusLooksForStoresAndFailures) {
 
 TEST_F(SweepTest, PlanAsJson) {
   const auto p = plan(kAxes + kRest);
-  const auto json = plan_to_json(p);
+  const auto text = plan_text(p);
+  const auto json = nlohmann::json::parse(text);
+  EXPECT_EQ(json.dump(1) + "\n", text);  // one form of a plan
+  const auto compact = [&](std::size_t i) { return plan_cell(p, i); };
+  EXPECT_EQ(dump_with_cells(plan_head(p), p.cells.size(), compact, -1), json.dump());
+  EXPECT_EQ(dump_with_cells(plan_head(p), 0, compact, 1), plan_head(p).dump(1));
   EXPECT_EQ(json.at("kind"), "plan");
   EXPECT_EQ(json.at("sha256"), p.sha256);
   ASSERT_EQ(json.at("cells").size(), 8u);

@@ -54,7 +54,7 @@ double seconds_at(const Board& board, const Row& row, const std::string& name) {
 }
 
 std::string setting_at(const Row& row, const std::string& path) {
-  const auto config = nlohmann::json::parse(row.config_json, nullptr, false);
+  const auto config = nlohmann::json::parse(row.config_json.text(), nullptr, false);
   if (config.is_discarded() || !config.contains("settings")) return "";
   std::string pointer = "/" + path;
   std::replace(pointer.begin(), pointer.end(), '.', '/');

@@ -101,7 +101,10 @@ std::string study_csv(const StudyReport& report) {
   for (const auto& table : report.tables) {
     out += "# " + table.title + "\n";
     for (const auto& row : table.rows) {
-      for (std::size_t c = 0; c < row.size(); ++c) out += (c ? "," : "") + csv_field(row[c]);
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        if (c > 0) out += ',';
+        out += csv_field(row[c]);
+      }
       out += "\n";
     }
   }
