@@ -70,7 +70,7 @@ Board board_of(int groups, int methods, int seeds) {
 TEST(SettingsText, AnyTextComesBack) {
   SettingsPool pool;
   const std::string id = "0123456789abcdef";
-  for (const std::string text :
+  for (const std::string& text :
        {std::string(), std::string("{}"), std::string("no JSON \"seed\":"), settings_of(7, id, 1),
         settings_of(-7, id, 1), settings_of(INT64_MIN, id, 1), std::string(R"({"seed":007})"),
         std::string(R"({"seed":1.5})"), std::string(R"({"seed":99999999999999999999})"),
