@@ -42,7 +42,8 @@ class GradientSink {
   // pass. Both arguments outlive the pass.
   void open(const torch::Tensor& flat, Write how, const std::vector<Part>& parts,
             std::function<void()> ready);
-  // After the backward pass: fills up what got no gradient.
+  // After the backward pass: fills up what got no gradient. A pass that was opened while another one runs on
+  // this thread ends before it: the other one is then open again, as it was.
   void close();
 
  private:
