@@ -47,7 +47,8 @@ class GradientSink {
   // parts; later gradients of the same pass are added in the order of these calls. False: the gradient has to
   // be handed on to autograd.
   static bool deliver(const torch::Tensor& parameter, const std::function<void(torch::Tensor)>& fill);
-  // After the backward pass: fills up what got no gradient.
+  // After the backward pass: fills up what got no gradient. A pass that was opened while another one runs on
+  // this thread ends before it: the other one is then open again, as it was.
   void close();
 
  private:
