@@ -125,11 +125,11 @@ void StudentGraphs::record(Form& form, const models::Tensors& inputs, const Pass
   for (const auto& [name, value] : inputs) form.inputs[name] = value.clone();
   if (statistics_.defined()) form.statistics = torch::zeros_like(statistics_);
   form.flat = torch::zeros_like(parameters_.trainable.values);
-  pass.bind(form.statistics);
   auto captured = make_();
   // Kept by recordings that are none: these run them again.
   captured->record(
-      [&form, run = pass.run] {
+      [&form, run = pass.run, bind = pass.bind] {
+        bind(form.statistics);
         const torch::AutoGradMode with_gradients(true);
         form.live = run(form.inputs);
         const torch::NoGradGuard no_grad;
@@ -188,6 +188,7 @@ std::optional<models::Tensors> StudentGraphs::outputs(const models::Tensors& inp
   const torch::NoGradGuard no_grad;
   for (const auto& [name, value] : inputs) form->inputs.at(name).copy_(value);
   form->captured->forward();
+  pass.bind(statistics_);
   ++replays_;
   if (statistics_.defined()) statistics_.copy_(form->statistics);
   const auto back = std::make_shared<Back>(form, parameters_.trainable);

@@ -38,7 +38,7 @@ TEST(InputAhead, GivesWhatWasBegun) {
   const Numbers source;
   InputAhead ahead(source, torch::kCPU);
   for (std::int64_t k = 0; k < 50; ++k) {
-    const GrainSamples samples{{k, 100 - k, 7}, k % 3};
+    const GrainSamples samples{{k + 100, 300 - k, 7}, k % 3};
     ahead.start(samples);
     Batch b;
     b.source = 5;
@@ -85,7 +85,7 @@ TEST(InputAhead, CopiesToAGpuBesideItsWork) {
   const auto source = on_device(std::make_unique<Numbers>(), torch::Device(torch::kCUDA, 0));
   InputAhead ahead(*source, torch::Device(torch::kCUDA, 0));
   for (std::int64_t k = 0; k < 50; ++k) {
-    const GrainSamples samples{{k, 100 - k, 7}, k % 3};
+    const GrainSamples samples{{k + 100, 300 - k, 7}, k % 3};
     ahead.start(samples);
     Batch b;
     ASSERT_TRUE(ahead.take(samples, b));
